@@ -1,0 +1,170 @@
+/**
+ * The closed set of error codes, each with what a caller may conclude from it, and the one error class of the client.
+ *
+ * @module
+ */
+
+/**
+ * What a caller may do after an error: `safe`, the request had no effect and may be sent again; `unknown`, it may have
+ * happened; `no`, sending it again would fail again.
+ */
+export type Retry = "safe" | "unknown" | "no";
+
+/** One row of {@link ERRORS}. */
+export interface ErrorKind {
+  /** What a caller may do after it. */
+  readonly retry: Retry;
+  /** What it means, in one sentence, for the documentation. */
+  readonly meaning: string;
+  /** What the user can do about it. */
+  readonly hint?: string;
+}
+
+function kind<const T extends Record<string, ErrorKind>>(table: T): { readonly [K in keyof T]: ErrorKind } {
+  return table;
+}
+
+/**
+ * Every error code of the protocol and of the client: the one table from which the type {@link ErrorCode}, the answers'
+ * `retry` and `hint`, and the documentation come.
+ */
+export const ERRORS = kind({
+  // The frame could not be read.
+  FRAME_EMPTY: {
+    retry: "no",
+    meaning: "A frame of length 0 was received.",
+    hint: "Send the length of the JSON text that follows as 4 bytes, little-endian.",
+  },
+  FRAME_TOO_LARGE: {
+    retry: "no",
+    meaning: "A frame's length is over 10 MiB; the connection is closed after this answer.",
+    hint: "Split the batch, and check that the length is little-endian.",
+  },
+  FRAME_TIMEOUT: {
+    retry: "safe",
+    meaning: "The rest of a frame did not arrive in time; the connection is closed after this answer.",
+    hint: "Send a frame's length and its body together.",
+  },
+  FRAMES_WAITING: {
+    retry: "safe",
+    meaning: "The half-received frames of all connections together hold too much memory; the connection is closed.",
+    hint: "Send fewer large frames at once, then try again.",
+  },
+  INVALID_JSON: { retry: "no", meaning: "The frame is not well-formed UTF-8 or not JSON." },
+  NESTED_TOO_DEEP: { retry: "no", meaning: "The frame's JSON is nested deeper than 64 levels." },
+  // The request could not be understood.
+  INVALID_REQUEST: { retry: "no", meaning: "A field of the request is missing, of the wrong type or over its bound." },
+  UNKNOWN_REQUEST: { retry: "no", meaning: "The request's `type` is not one that this daemon knows." },
+  UNKNOWN_DATABASE: {
+    retry: "no",
+    meaning: "The request's `db` is not a database that this daemon serves.",
+    hint: "Leave `db` out, or name a served file by its base name or its absolute path.",
+  },
+  INVALID_VALUE: { retry: "no", meaning: "A parameter has no exact SQLite value, such as an integer beyond int64." },
+  PARAMETER_MISMATCH: {
+    retry: "no",
+    meaning: "A statement's parameters and those given differ in number or name; nothing was executed.",
+  },
+  // The statement failed; the whole request had no effect (with `tx:"none"`, earlier statements were kept).
+  SQL_ERROR: { retry: "no", meaning: "A statement failed; `sqlite_code` and `statement` say how and which." },
+  NOT_ALLOWED: {
+    retry: "no",
+    meaning: "The statement does what clients may not: end or nest transactions, ATTACH, use temporary objects, " +
+      "most PRAGMAs, or the daemon's own tables.",
+    hint: "A batch is one transaction by itself; leave BEGIN, COMMIT and SAVEPOINT out.",
+  },
+  NOT_READ_ONLY: {
+    retry: "no",
+    meaning: "The statement of a Query would write.",
+    hint: "Send it as ExecBatch; with `results` it returns rows.",
+  },
+  EXPECTATION_FAILED: { retry: "no", meaning: "A statement's `expect` was not met; everything was undone." },
+  REVISION_CHANGED: {
+    retry: "no",
+    meaning: "The database's revision is no longer that of `if_rev`; nothing was executed.",
+    hint: "Read again, decide again, and send with the new revision.",
+  },
+  RESULT_TOO_LARGE: {
+    retry: "no",
+    meaning: "The answer would be over 10 MiB; everything was undone.",
+    hint: "Ask for fewer rows, with LIMIT, or read the file directly.",
+  },
+  TIMEOUT: {
+    retry: "safe",
+    meaning: "The request did not end by its deadline and was undone.",
+    hint: "Give a longer `timeout_ms`, or make the statement faster (an index?).",
+  },
+  DATABASE_BUSY: {
+    retry: "safe",
+    meaning: "Another process held the database's lock until the request's deadline.",
+    hint: "Let every process write through the daemon.",
+  },
+  DISK_FULL: { retry: "safe", meaning: "The disk is full; nothing was written.", hint: "Free some space." },
+  OUTCOME_UNKNOWN: {
+    retry: "unknown",
+    meaning: "It is not known whether the request took effect.",
+    hint: "Read the data to find out before you send it again.",
+  },
+  INTERNAL_ERROR: { retry: "unknown", meaning: "The daemon met a state it does not expect; its log says more." },
+  // The daemon as a whole.
+  CANNOT_OPEN: { retry: "no", meaning: "The database cannot be opened." },
+  TOO_MANY_CONNECTIONS: {
+    retry: "safe",
+    meaning: "The endpoint has as many connections as it serves; this one is closed.",
+    hint: "Close connections that are not used; one connection serves a whole process.",
+  },
+  SHUTTING_DOWN: { retry: "safe", meaning: "The daemon is shutting down and takes no more requests." },
+  // Only the client gives these.
+  NOT_RUNNING: {
+    retry: "safe",
+    meaning: "No daemon listens for this database.",
+    hint: "Start it: skylinedb-daemon FILE",
+  },
+  CONNECTION_LOST: {
+    retry: "unknown",
+    meaning: "The connection ended before the answer arrived.",
+  },
+  CLOSED: { retry: "safe", meaning: "This client was closed; the request was not sent." },
+});
+
+/** A code of {@link ERRORS}. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** What an error may carry beside its code and message. */
+export interface ErrorDetails {
+  /** SQLite's extended result code by name, such as `SQLITE_CONSTRAINT_UNIQUE`. */
+  readonly sqliteCode?: string;
+  /** Index of the statement that failed, from 0. */
+  readonly statement?: number;
+  /** What a caller may do; by default what {@link ERRORS} says of the code. */
+  readonly retry?: Retry;
+  /** What the user can do; by default what {@link ERRORS} says of the code. */
+  readonly hint?: string;
+}
+
+/** Everything that fails outside the caller's own program: the connection, the daemon, a statement. */
+export class SkylineError extends Error {
+  /** The class's name, `SkylineError`. */
+  override readonly name = "SkylineError";
+  /** Which error it is, out of a closed set. */
+  readonly code: ErrorCode;
+  /** SQLite's extended result code by name, such as `SQLITE_CONSTRAINT_UNIQUE`. */
+  readonly sqliteCode?: string;
+  /** Index of the statement that failed, from 0. */
+  readonly statement?: number;
+  /** What a caller may do after it. */
+  readonly retry: Retry;
+  /** What the user can do about it. */
+  readonly hint?: string;
+
+  /** Makes an error; what `details` leaves out is taken from {@link ERRORS}. */
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message);
+    const { retry, hint } = ERRORS[code];
+    this.code = code;
+    this.retry = details.retry ?? retry;
+    if (details.sqliteCode !== undefined) this.sqliteCode = details.sqliteCode;
+    if (details.statement !== undefined) this.statement = details.statement;
+    if (details.hint ?? hint) this.hint = details.hint ?? hint;
+  }
+}

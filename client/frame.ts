@@ -1,0 +1,122 @@
+/**
+ * Framing: a `u32` little-endian length, then that many bytes. Pure: bytes in, frames out.
+ *
+ * @module
+ */
+import { WIRE_LIMITS } from "./limits.ts";
+import { SkylineError } from "./errors.ts";
+
+const PREFIX_BYTES = 4;
+const encoder = new TextEncoder();
+
+/**
+ * Puts a text into a frame.
+ *
+ * @throws {SkylineError} `FRAME_TOO_LARGE` when the text is over 10 MiB of UTF-8.
+ */
+export function encodeFrame(text: string): Uint8Array {
+  const body = encoder.encode(text);
+  if (body.length > WIRE_LIMITS.frameBytesMax) {
+    throw new SkylineError(
+      "FRAME_TOO_LARGE",
+      `A frame of ${body.length} bytes is over ${WIRE_LIMITS.frameBytesMax}`,
+    );
+  }
+  const frame = new Uint8Array(PREFIX_BYTES + body.length);
+  new DataView(frame.buffer).setUint32(0, body.length, true);
+  frame.set(body, PREFIX_BYTES);
+  return frame;
+}
+
+/**
+ * Cuts a stream of bytes into frames. Bytes are pushed as they arrive and frames are taken one by one, so that a
+ * reader that has enough to do may leave the rest untouched.
+ *
+ * A declared length allocates nothing: only bytes that did arrive are held.
+ */
+export class FrameDecoder {
+  #chunks: Uint8Array[] = [];
+  #offset = 0;
+  #bytes = 0;
+
+  /** Bytes that are held, received but not yet taken. */
+  get bufferedBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Adds received bytes. They are kept by reference and must not be changed afterwards. */
+  push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+  }
+
+  /**
+   * The next whole frame's body, or `null` until one has arrived whole.
+   *
+   * @throws {SkylineError} `FRAME_TOO_LARGE`: what follows in this stream has no meaning any more.
+   */
+  take(): Uint8Array | null {
+    if (this.#bytes < PREFIX_BYTES) return null;
+    const length = this.#peekLength();
+    if (length > WIRE_LIMITS.frameBytesMax) {
+      throw new SkylineError(
+        "FRAME_TOO_LARGE",
+        `A frame of ${length} bytes is over ${WIRE_LIMITS.frameBytesMax}`,
+      );
+    }
+    if (this.#bytes < PREFIX_BYTES + length) return null;
+    this.#skip(PREFIX_BYTES);
+    return this.#read(length);
+  }
+
+  #peekLength(): number {
+    const first = this.#chunks[0];
+    const at = this.#offset;
+    if (first.length - at >= PREFIX_BYTES) {
+      return (first[at] | first[at + 1] << 8 | first[at + 2] << 16 | first[at + 3] << 24) >>> 0;
+    }
+    let length = 0;
+    for (let i = 0, chunk = 0, offset = at; i < PREFIX_BYTES; i++, offset++) {
+      while (offset === this.#chunks[chunk].length) {
+        chunk++;
+        offset = 0;
+      }
+      length += this.#chunks[chunk][offset] * 2 ** (8 * i);
+    }
+    return length;
+  }
+
+  #skip(count: number): void {
+    this.#bytes -= count;
+    this.#offset += count;
+    let done = 0;
+    while (done < this.#chunks.length && this.#offset >= this.#chunks[done].length) {
+      this.#offset -= this.#chunks[done].length;
+      done++;
+    }
+    if (done > 0) this.#chunks.splice(0, done);
+  }
+
+  #read(count: number): Uint8Array {
+    const first = this.#chunks[0];
+    if (count === 0) return new Uint8Array(0);
+    if (first.length - this.#offset >= count) {
+      const body = first.subarray(this.#offset, this.#offset + count);
+      this.#skip(count);
+      return body;
+    }
+    const body = new Uint8Array(count);
+    let filled = 0;
+    let offset = this.#offset;
+    for (const chunk of this.#chunks) {
+      const part = chunk.subarray(offset, offset + count - filled);
+      body.set(part, filled);
+      filled += part.length;
+      offset = 0;
+      if (filled === count) break;
+    }
+    this.#skip(count);
+    return body;
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * The requests and answers of the wire protocol, version 1, as types. `docs/protocol.md` describes them byte by byte.
+ *
+ * @module
+ */
+import type { ErrorCode, Retry } from "./errors.ts";
+
+/** The protocol's version, which `Ping` answers. */
+export const PROTOCOL_VERSION = 1;
+
+/** A request's own name, echoed in its answer. With it, several requests may be in flight on a connection. */
+export type RequestId = string | number;
+
+/** What every request may carry. */
+interface RequestBase {
+  readonly id?: RequestId;
+  /** A served file's base name or absolute path; by default the endpoint's own file. */
+  readonly db?: string;
+}
+
+/** Is the daemon there? With `db`: its path and revision. */
+export interface PingRequest extends RequestBase {
+  readonly type: "Ping";
+}
+
+/** What a statement must have done, else its whole request is undone. */
+export interface Expectation {
+  /** Rows changed. */
+  readonly changes?: number;
+  /** Rows returned. */
+  readonly rows?: number;
+}
+
+/** A statement as the wire has it; `params` are of the JSON forms of `values.ts`. */
+export interface WireStatement {
+  readonly sql: string;
+  readonly params?: readonly unknown[] | Readonly<Record<string, unknown>>;
+  readonly expect?: Expectation;
+}
+
+/** Writes. `atomic` (the default): all or nothing. `none`: each by itself, up to the first that fails. */
+export interface ExecBatchRequest extends RequestBase {
+  readonly type: "ExecBatch";
+  readonly stmts: readonly WireStatement[];
+  readonly tx?: "atomic" | "none";
+  /** Answer a {@link StatementResult} for each statement. */
+  readonly results?: boolean;
+  /** Undo unless the database's revision is still this one. */
+  readonly if_rev?: number;
+  /** Milliseconds from the request's arrival until it is given up; 30,000 by default. */
+  readonly timeout_ms?: number;
+}
+
+/** Reads, on a connection that cannot write; sees all writes that were sent before it on its connection. */
+export interface QueryRequest extends RequestBase {
+  readonly type: "Query";
+  readonly sql: string;
+  readonly params?: readonly unknown[] | Readonly<Record<string, unknown>>;
+  /** Milliseconds from the request's arrival until it is given up; 30,000 by default. */
+  readonly timeout_ms?: number;
+}
+
+/** How the daemon is doing. */
+export interface StatusRequest extends RequestBase {
+  readonly type: "Status";
+}
+
+/** Drain, checkpoint, close, answer, exit. */
+export interface ShutdownRequest extends RequestBase {
+  readonly type: "Shutdown";
+}
+
+/** Any request. */
+export type Request =
+  | PingRequest
+  | ExecBatchRequest
+  | QueryRequest
+  | StatusRequest
+  | ShutdownRequest;
+
+/** What one statement did. */
+export interface StatementResult {
+  /** Rows inserted, updated or deleted. */
+  readonly changes: number;
+  /** Rowid of the last row that the request inserted up to here; 0 if none. */
+  readonly last_insert_rowid: number | bigint;
+  /** Names of the columns, where the statement returns any. */
+  readonly columns?: readonly string[];
+  /** The rows, each as an array. */
+  readonly rows?: readonly (readonly unknown[])[];
+}
+
+/** What every answer may carry. */
+interface AnswerBase {
+  readonly id?: RequestId;
+}
+
+/** Answer to {@link ExecBatchRequest}. */
+export interface ExecBatchAnswer extends AnswerBase {
+  readonly status: "ok";
+  /** This request's own revision. */
+  readonly rev: number;
+  /** Sum of the statements' changes. */
+  readonly rows_affected: number;
+  readonly results?: readonly StatementResult[];
+}
+
+/** Answer to {@link QueryRequest}. */
+export interface QueryAnswer extends AnswerBase {
+  readonly status: "ok";
+  /** The revision that the rows were read at. */
+  readonly rev: number;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly unknown[])[];
+}
+
+/** Answer to {@link PingRequest} without `db`. */
+export interface PingAnswer extends AnswerBase {
+  readonly status: "ok";
+  readonly version: string;
+  readonly protocol: number;
+  readonly features: readonly string[];
+  readonly pid: number;
+  /** Absolute paths. */
+  readonly databases: readonly string[];
+  /** Path of the executable. */
+  readonly exe: string;
+}
+
+/** One database, in the answer to {@link StatusRequest}. */
+export interface DatabaseStatus {
+  readonly path: string;
+  readonly endpoint: string;
+  readonly rev: number;
+  /** `full` or `normal`. */
+  readonly durability: string;
+  /** Writes that wait. */
+  readonly queued: number;
+  /** Requests committed since the start. */
+  readonly writes: number;
+  /** Commits since the start: `writes / groups` is how many share one. */
+  readonly groups: number;
+  /** Requests that failed since the start. */
+  readonly failures: number;
+  /** Queries answered since the start. */
+  readonly queries: number;
+  /** Size of the write-ahead log in bytes. */
+  readonly wal_bytes: number;
+  /** Frames of the log that are not in the database file yet, at the last checkpoint. */
+  readonly wal_frames_left: number;
+}
+
+/** Answer to {@link StatusRequest}. */
+export interface StatusAnswer extends AnswerBase {
+  readonly status: "ok";
+  readonly version: string;
+  readonly pid: number;
+  readonly exe: string;
+  readonly uptime_ms: number;
+  readonly sqlite_version: string;
+  readonly connections: number;
+  /** Resident memory in bytes; on Linux also the private part. */
+  readonly memory: { readonly rss: number; readonly private?: number };
+  readonly databases: readonly DatabaseStatus[];
+}
+
+/** Any answer that is an error. */
+export interface ErrorAnswer extends AnswerBase {
+  readonly status: "error";
+  readonly message: string;
+  readonly code: ErrorCode;
+  readonly sqlite_code?: string;
+  readonly statement?: number;
+  readonly retry: Retry;
+  readonly hint?: string;
+}
