@@ -1,0 +1,109 @@
+/**
+ * Finds the SQLite library that the daemon loads, and knows where a built one is kept.
+ *
+ * @module
+ */
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+
+/**
+ * Names the one build of SQLite that belongs to this source tree: its version, then a hash of
+ * the amalgamation and of the recipe in `tools/build_sqlite.ts`. A constant, so that a start
+ * looks at one path and reads neither; the build refuses to run when it no longer agrees.
+ */
+export const LIBRARY_BUILD = "3.53.2-eae463e2bf35953a";
+
+/** Where a library was found. */
+export type LibraryOrigin = "environment" | "bundled" | "built" | "system";
+
+/** A SQLite library to hand to `Deno.dlopen`. */
+export interface Library {
+  /** An absolute path, or for some systems a bare name that the loader resolves. */
+  path: string;
+  origin: LibraryOrigin;
+}
+
+/**
+ * Returns the library to load: the one that `SKYLINEDB_SQLITE` names, the one inside the compiled
+ * executable, the one built into the cache, or the system's, in this order. Its version is
+ * not checked here: only the opened library can tell it.
+ *
+ * @throws {Error} if `SKYLINEDB_SQLITE` names a file that does not exist, or there is no library.
+ */
+export function findLibrary(): Library {
+  const named = Deno.env.get("SKYLINEDB_SQLITE");
+  if (named) {
+    if (exists(named)) return { path: named, origin: "environment" };
+    throw new Error(
+      `Cannot load SQLite: SKYLINEDB_SQLITE names ${named}, which does not exist. ` +
+        "Correct it, or remove it to use the library that comes with skylinedb-daemon.",
+    );
+  }
+  const [path, origin]: [string, LibraryOrigin] = Deno.build.standalone
+    ? [bundledLibraryPath(Deno.build.target), "bundled"]
+    : [cachedLibraryPath(Deno.build.target), "built"];
+  return exists(path) ? { path, origin } : systemLibrary();
+}
+
+/**
+ * Returns the folder that keeps what is built once and may be deleted at any time:
+ * `SKYLINEDB_CACHE`, else the user's cache folder of the operating system. It need not exist.
+ */
+export function cacheFolder(): string {
+  const chosen = Deno.env.get("SKYLINEDB_CACHE");
+  if (chosen) return chosen;
+  return join(userCacheFolder(), "skylinedb-daemon");
+}
+
+/** Returns where the library built for a target, such as `x86_64-pc-windows-msvc`, is cached. */
+export function cachedLibraryPath(target: string): string {
+  return join(cacheFolder(), libraryName(target));
+}
+
+/**
+ * Returns where the library for a target lies inside the compiled executable. In the source
+ * tree `tools/compile.ts` puts it at the same place, because `deno compile` keeps relative paths.
+ */
+export function bundledLibraryPath(target: string): string {
+  return join(import.meta.dirname!, "..", "..", "dist", "sqlite", libraryName(target));
+}
+
+function libraryName(target: string): string {
+  if (target.includes("windows")) return `sqlite-${LIBRARY_BUILD}-${target}.dll`;
+  return `sqlite-${LIBRARY_BUILD}-${target}.${target.includes("darwin") ? "dylib" : "so"}`;
+}
+
+function userCacheFolder(): string {
+  if (Deno.build.os === "windows") {
+    return Deno.env.get("LOCALAPPDATA") ?? join(homedir(), "AppData", "Local");
+  }
+  if (Deno.build.os === "darwin") return join(homedir(), "Library", "Caches");
+  const xdg = Deno.env.get("XDG_CACHE_HOME");
+  return xdg && isAbsolute(xdg) ? xdg : join(homedir(), ".cache"); // XDG: ignore a relative one
+}
+
+function systemLibrary(): Library {
+  const path = Deno.build.os === "windows"
+    ? "winsqlite3.dll"
+    : Deno.build.os === "darwin"
+    ? "/usr/lib/libsqlite3.dylib" // in no folder: the loader serves it from its shared cache
+    : "libsqlite3.so.0";
+  try {
+    Deno.dlopen(path, {}); // left open: the caller opens it again at once
+  } catch {
+    throw new Error(
+      `Cannot load SQLite: no library was built, and the system has no ${path}. Run ` +
+        '"deno task start" where a C compiler is installed, or set SKYLINEDB_SQLITE to a library.',
+    );
+  }
+  return { path, origin: "system" };
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

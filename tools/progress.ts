@@ -1,0 +1,42 @@
+/**
+ * Shows that a long step is under way, on standard error: standard output belongs to results.
+ *
+ * @module
+ */
+
+/** A step under way: call one of its methods once, when it has ended. */
+export interface Progress {
+  /** Ends it with a line that says what there is now. */
+  done(text: string): void;
+  /** Ends it without one: the caller reports the error. */
+  failed(): void;
+}
+
+/**
+ * Announces a step: on a terminal with a spinner and the seconds that have passed, elsewhere
+ * with one plain line.
+ *
+ * @param text what happens, and how long it takes
+ */
+export async function progress(text: string): Promise<Progress> {
+  if (!Deno.stderr.isTerminal()) {
+    console.error(text);
+    return { done: (result) => console.error(result), failed() {} };
+  }
+  const { default: yoctoSpinner } = await import("yocto-spinner");
+  const spinner = yoctoSpinner({ text }).start();
+  const started = Date.now();
+  const timer = setInterval(() => {
+    spinner.text = `${text}: ${Math.round((Date.now() - started) / 1000)} s`;
+  }, 1000);
+  return {
+    done(result) {
+      clearInterval(timer);
+      spinner.success(result);
+    },
+    failed() {
+      clearInterval(timer);
+      spinner.error(text);
+    },
+  };
+}
