@@ -20,7 +20,9 @@ export interface ErrorKind {
   readonly hint?: string;
 }
 
-function kind<const T extends Record<string, ErrorKind>>(table: T): { readonly [K in keyof T]: ErrorKind } {
+function kind<const T extends Record<string, ErrorKind>>(
+  table: T,
+): { readonly [K in keyof T]: ErrorKind } {
   return table;
 }
 
@@ -42,34 +44,50 @@ export const ERRORS = kind({
   },
   FRAME_TIMEOUT: {
     retry: "safe",
-    meaning: "The rest of a frame did not arrive in time; the connection is closed after this answer.",
+    meaning:
+      "The rest of a frame did not arrive in time; the connection is closed after this answer.",
     hint: "Send a frame's length and its body together.",
   },
   FRAMES_WAITING: {
     retry: "safe",
-    meaning: "The half-received frames of all connections together hold too much memory; the connection is closed.",
+    meaning:
+      "The half-received frames of all connections together hold too much memory; the connection is closed.",
     hint: "Send fewer large frames at once, then try again.",
   },
   INVALID_JSON: { retry: "no", meaning: "The frame is not well-formed UTF-8 or not JSON." },
   NESTED_TOO_DEEP: { retry: "no", meaning: "The frame's JSON is nested deeper than 64 levels." },
   // The request could not be understood.
-  INVALID_REQUEST: { retry: "no", meaning: "A field of the request is missing, of the wrong type or over its bound." },
-  UNKNOWN_REQUEST: { retry: "no", meaning: "The request's `type` is not one that this daemon knows." },
+  INVALID_REQUEST: {
+    retry: "no",
+    meaning: "A field of the request is missing, of the wrong type or over its bound.",
+  },
+  UNKNOWN_REQUEST: {
+    retry: "no",
+    meaning: "The request's `type` is not one that this daemon knows.",
+  },
   UNKNOWN_DATABASE: {
     retry: "no",
     meaning: "The request's `db` is not a database that this daemon serves.",
     hint: "Leave `db` out, or name a served file by its base name or its absolute path.",
   },
-  INVALID_VALUE: { retry: "no", meaning: "A parameter has no exact SQLite value, such as an integer beyond int64." },
+  INVALID_VALUE: {
+    retry: "no",
+    meaning: "A parameter has no exact SQLite value, such as an integer beyond int64.",
+  },
   PARAMETER_MISMATCH: {
     retry: "no",
-    meaning: "A statement's parameters and those given differ in number or name; nothing was executed.",
+    meaning:
+      "A statement's parameters and those given differ in number or name; nothing was executed.",
   },
   // The statement failed; the whole request had no effect (with `tx:"none"`, earlier statements were kept).
-  SQL_ERROR: { retry: "no", meaning: "A statement failed; `sqlite_code` and `statement` say how and which." },
+  SQL_ERROR: {
+    retry: "no",
+    meaning: "A statement failed; `sqlite_code` and `statement` say how and which.",
+  },
   NOT_ALLOWED: {
     retry: "no",
-    meaning: "The statement does what clients may not: end or nest transactions, ATTACH, use temporary objects, " +
+    meaning:
+      "The statement does what clients may not: end or nest transactions, ATTACH, use temporary objects, " +
       "most PRAGMAs, or the daemon's own tables.",
     hint: "A batch is one transaction by itself; leave BEGIN, COMMIT and SAVEPOINT out.",
   },
@@ -78,7 +96,10 @@ export const ERRORS = kind({
     meaning: "The statement of a Query would write.",
     hint: "Send it as ExecBatch; with `results` it returns rows.",
   },
-  EXPECTATION_FAILED: { retry: "no", meaning: "A statement's `expect` was not met; everything was undone." },
+  EXPECTATION_FAILED: {
+    retry: "no",
+    meaning: "A statement's `expect` was not met; everything was undone.",
+  },
   REVISION_CHANGED: {
     retry: "no",
     meaning: "The database's revision is no longer that of `if_rev`; nothing was executed.",
@@ -99,13 +120,20 @@ export const ERRORS = kind({
     meaning: "Another process held the database's lock until the request's deadline.",
     hint: "Let every process write through the daemon.",
   },
-  DISK_FULL: { retry: "safe", meaning: "The disk is full; nothing was written.", hint: "Free some space." },
+  DISK_FULL: {
+    retry: "safe",
+    meaning: "The disk is full; nothing was written.",
+    hint: "Free some space.",
+  },
   OUTCOME_UNKNOWN: {
     retry: "unknown",
     meaning: "It is not known whether the request took effect.",
     hint: "Read the data to find out before you send it again.",
   },
-  INTERNAL_ERROR: { retry: "unknown", meaning: "The daemon met a state it does not expect; its log says more." },
+  INTERNAL_ERROR: {
+    retry: "unknown",
+    meaning: "The daemon met a state it does not expect; its log says more.",
+  },
   // The daemon as a whole.
   CANNOT_OPEN: { retry: "no", meaning: "The database cannot be opened." },
   TOO_MANY_CONNECTIONS: {
@@ -113,12 +141,22 @@ export const ERRORS = kind({
     meaning: "The endpoint has as many connections as it serves; this one is closed.",
     hint: "Close connections that are not used; one connection serves a whole process.",
   },
-  SHUTTING_DOWN: { retry: "safe", meaning: "The daemon is shutting down and takes no more requests." },
+  SHUTTING_DOWN: {
+    retry: "safe",
+    meaning: "The daemon is shutting down and takes no more requests.",
+  },
   // Only the client gives these.
   NOT_RUNNING: {
     retry: "safe",
     meaning: "No daemon listens for this database.",
     hint: "Start it: skylinedb-daemon FILE",
+  },
+  NO_PERMISSION: {
+    retry: "no",
+    meaning:
+      "The system does not let this user connect to the daemon, or the endpoint is another user's.",
+    hint:
+      "Run this program and the daemon as the same user, on Windows both or neither as administrator.",
   },
   CONNECTION_LOST: {
     retry: "unknown",
@@ -140,13 +178,21 @@ export interface ErrorDetails {
   readonly retry?: Retry;
   /** What the user can do; by default what {@link ERRORS} says of the code. */
   readonly hint?: string;
+  /** The error that led to this one. */
+  readonly cause?: unknown;
 }
+
+// A newer daemon may give codes that are not in the table.
+const UNKNOWN_KIND: ErrorKind = {
+  retry: "unknown",
+  meaning: "A code that this version does not know.",
+};
 
 /** Everything that fails outside the caller's own program: the connection, the daemon, a statement. */
 export class SkylineError extends Error {
   /** The class's name, `SkylineError`. */
   override readonly name = "SkylineError";
-  /** Which error it is, out of a closed set. */
+  /** Which error it is, out of a closed set; a daemon newer than this client may give others. */
   readonly code: ErrorCode;
   /** SQLite's extended result code by name, such as `SQLITE_CONSTRAINT_UNIQUE`. */
   readonly sqliteCode?: string;
@@ -159,8 +205,8 @@ export class SkylineError extends Error {
 
   /** Makes an error; what `details` leaves out is taken from {@link ERRORS}. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message);
-    const { retry, hint } = ERRORS[code];
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    const { retry, hint } = Object.hasOwn(ERRORS, code) ? ERRORS[code] : UNKNOWN_KIND;
     this.code = code;
     this.retry = details.retry ?? retry;
     if (details.sqliteCode !== undefined) this.sqliteCode = details.sqliteCode;

@@ -21,10 +21,12 @@ export interface ParsedJson {
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * A number that JSON.parse would change or whose kind it would lose: 16 digits or more, an exponent, a fraction of zeros.
- * It may match inside a string too; that costs time, not truth.
+ * A number that JSON.parse would change or whose kind it would lose: 16 digits or more, an exponent, a fraction of zeros,
+ * or one so near to an integer that it is rounded to it, which takes the more leading zeros or nines the fewer digits
+ * stand before the point. It may match inside a string too; that costs time, not truth.
  */
-const INEXACT_NUMBER = /[[:,][ \t\n\r]*-?(?:\d{16}|\d+(?:\.\d+)?[eE]|\d+\.0+[ \t\n\r,\]}])/;
+const INEXACT_NUMBER =
+  /(?:^|[[:,])[ \t\n\r]*-?(?:\d{16}|\d+(?:\.\d+)?[eE]|\d+\.0+(?:[ \t\n\r,\]}]|$)|\d+\.(?:0{7}|9{7})|\d{9,}\.(?:000|999)|\d{13,}\.[09])/;
 
 /**
  * Parses a frame's body, exactly where a number in it asks for that.
@@ -56,7 +58,7 @@ function parseFast(text: string): unknown {
   }
 }
 
-const QUOTE = 0x22, BACKSLASH = 0x5c;
+const SPACE = 0x20, QUOTE = 0x22, BACKSLASH = 0x5c;
 const OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d, OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d;
 
 function nestingOver(body: Uint8Array, max: number): boolean {
@@ -85,34 +87,34 @@ function nestingOver(body: Uint8Array, max: number): boolean {
 export function parseExact(text: string): ParsedJson & Required<Pick<ParsedJson, "sourceOf">> {
   // What follows relies on well-formed JSON, and JSON.parse knows best what that is.
   parseFast(text);
-  const sources = new WeakMap<object, readonly [number, number]>();
+  const sources = new Map<object, readonly [number, number]>();
   const value = new ExactParser(text, sources).value();
   const sourceOf = (node: object): string => text.slice(...(sources.get(node) ?? [0, 0]));
   return { value, text, sourceOf };
 }
 
 const NUMBER = /-?\d+(\.\d+)?([eE][-+]?\d+)?/y;
-const STRING = /"(?:[^"\\]|\\.)*"/y;
-const SPACE = /[ \t\n\r]*/y;
 
 /** Walks well-formed JSON. */
 class ExactParser {
+  readonly text: string;
+  readonly sources: Map<object, readonly [number, number]>;
   #at = 0;
 
-  constructor(
-    readonly text: string,
-    readonly sources: WeakMap<object, readonly [number, number]>,
-  ) {}
+  constructor(text: string, sources: Map<object, readonly [number, number]>) {
+    this.text = text;
+    this.sources = sources;
+  }
 
   value(): unknown {
-    this.#token(SPACE);
+    this.#space();
     switch (this.text[this.#at]) {
       case "{":
         return this.#noted(() => this.#object());
       case "[":
         return this.#noted(() => this.#array());
       case '"':
-        return JSON.parse(this.#token(STRING));
+        return this.#string();
       case "t":
         return this.#word("true", true);
       case "f":
@@ -120,15 +122,35 @@ class ExactParser {
       case "n":
         return this.#word("null", null);
       default:
-        return exactNumber(this.#token(NUMBER));
+        return this.#number();
     }
   }
 
-  #token(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
-    const token = pattern.exec(this.text)![0];
-    this.#at += token.length;
-    return token;
+  #space(): void {
+    // In well-formed JSON nothing else between two tokens is as low as a space.
+    while (this.text.charCodeAt(this.#at) <= SPACE) this.#at++;
+  }
+
+  #number(): number | bigint | Real {
+    const start = this.#at;
+    NUMBER.lastIndex = start;
+    NUMBER.test(this.text);
+    this.#at = NUMBER.lastIndex;
+    return exactNumber(this.text.slice(start, this.#at));
+  }
+
+  /** Not by a pattern: on a text of megabytes that runs out of stack. */
+  #string(): string {
+    const start = this.#at;
+    let end = start;
+    let backslashes: number;
+    do {
+      end = this.text.indexOf('"', end + 1);
+      backslashes = 0;
+      while (this.text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
+    } while (backslashes % 2 === 1);
+    this.#at = end + 1;
+    return JSON.parse(this.text.slice(start, this.#at));
   }
 
   #word<T>(word: string, value: T): T {
@@ -146,7 +168,7 @@ class ExactParser {
   #array(): unknown[] {
     const array: unknown[] = [];
     this.#at++;
-    this.#token(SPACE);
+    this.#space();
     if (this.text[this.#at] === "]") {
       this.#at++;
       return array;
@@ -160,15 +182,15 @@ class ExactParser {
   #object(): Record<string, unknown> {
     const object: Record<string, unknown> = {};
     this.#at++;
-    this.#token(SPACE);
+    this.#space();
     if (this.text[this.#at] === "}") {
       this.#at++;
       return object;
     }
     do {
-      this.#token(SPACE);
-      const name = JSON.parse(this.#token(STRING)) as string;
-      this.#token(SPACE);
+      this.#space();
+      const name = this.#string();
+      this.#space();
       this.#at++; // the colon
       // Not an assignment: that would set the prototype for the name "__proto__".
       Object.defineProperty(object, name, {
@@ -183,10 +205,13 @@ class ExactParser {
 
   /** Steps over a comma (true) or a closing bracket (false). */
   #separated(): boolean {
-    this.#token(SPACE);
+    this.#space();
     return this.text[this.#at++] === ",";
   }
 }
+
+/** So many characters are a number beyond int64, whichever they are. */
+const INTEGER_LENGTH_BEYOND = 24;
 
 function exactNumber(source: string): number | bigint | Real {
   if (/[.eE]/.test(source)) {
@@ -194,5 +219,7 @@ function exactNumber(source: string): number | bigint | Real {
     return Number.isInteger(value) || !Number.isFinite(value) ? new Real(value) : value;
   }
   const value = Number(source);
-  return Number.isSafeInteger(value) ? value : BigInt(source);
+  if (Number.isSafeInteger(value)) return value;
+  // Beyond int64 only that it is so matters, and a million digits would take BigInt a tenth of a second.
+  return BigInt(source.slice(0, INTEGER_LENGTH_BEYOND));
 }

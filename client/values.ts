@@ -15,20 +15,24 @@ import { Buffer } from "node:buffer";
 
 /** A floating-point number that stays one even where it is integral: SQLite tells `1.0` from `1`. Made by {@link real}. */
 export class Real {
+  /** The number. */
+  readonly value: number;
+
   /** Holds `value`, which may be infinite. */
-  constructor(
-    /** The number. */
-    readonly value: number,
-  ) {}
+  constructor(value: number) {
+    this.value = value;
+  }
 }
 
 /** A value that is stored as its JSON text. Made by {@link json}. */
 export class Json {
+  /** The JSON text. */
+  readonly text: string;
+
   /** Holds the text. */
-  constructor(
-    /** The JSON text. */
-    readonly text: string,
-  ) {}
+  constructor(text: string) {
+    this.text = text;
+  }
 }
 
 /** A value that SQLite returns: NULL, INTEGER or REAL, TEXT, BLOB. */
@@ -94,7 +98,10 @@ const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 export function bytesOfBase64(text: unknown): Uint8Array | null {
   if (typeof text !== "string" || text.length % 4 !== 0 || !BASE64.test(text)) return null;
   const buffer = Buffer.from(text, "base64");
-  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  // A small one lies in a pool that Buffer shares among many: who gets it must not see, nor keep, the others.
+  return buffer.byteLength === buffer.buffer.byteLength
+    ? new Uint8Array(buffer.buffer)
+    : new Uint8Array(buffer);
 }
 
 /**
@@ -123,13 +130,17 @@ export function parameterText(value: SqlParameter): string {
   if (value instanceof Real) return realText(value.value);
   if (value instanceof Json) return stringText(value.text);
   throw new TypeError(
-    `A parameter is ${describe(value)}: pass null, a number, bigint, boolean, string or Uint8Array, or json(value)`,
+    `A parameter is ${
+      describe(value)
+    }: pass null, a number, bigint, boolean, string or Uint8Array, or json(value)`,
   );
 }
 
 function describe(value: unknown): string {
   if (value === undefined) return "undefined";
-  return typeof value === "object" ? `a ${value?.constructor?.name ?? "object"}` : `a ${typeof value}`;
+  return typeof value === "object"
+    ? `a ${value?.constructor?.name ?? "object"}`
+    : `a ${typeof value}`;
 }
 
 function stringText(value: string): string {
