@@ -1,0 +1,104 @@
+/**
+ * What SQL from clients may not do. SQLite asks for each action of a statement while it prepares it, whatever the
+ * statement's text looks like; no text filter could be as sure.
+ *
+ * @module
+ */
+
+/**
+ * On whose behalf a connection prepares and steps: `own`, the daemon's statements, which may do all; `client`; `vacuum`, a
+ * client's VACUUM, which SQLite does by attaching a nameless file and copying every table into it.
+ */
+export type Principal = "own" | "client" | "vacuum";
+
+/** Names of the daemon's own tables start so. */
+export const OWN_PREFIX = "_skylinedb_";
+
+// Action codes, https://sqlite.org/c3ref/c_alter_table.html
+const CREATE_TEMP_INDEX = 3, CREATE_TEMP_VIEW = 6;
+const DROP_TEMP_INDEX = 12, DROP_TEMP_VIEW = 15;
+const PRAGMA = 19, TRANSACTION = 22, ATTACH = 24, DETACH = 25, FUNCTION = 31, SAVEPOINT = 32;
+const SELECT = 21, RECURSIVE = 33;
+
+/** PRAGMAs that a client may use, to read or to run. */
+const PRAGMAS_ALLOWED = new Set([
+  "application_id",
+  "collation_list",
+  "compile_options",
+  "database_list",
+  "foreign_key_check",
+  "foreign_key_list",
+  "freelist_count",
+  "function_list",
+  "index_info",
+  "index_list",
+  "index_xinfo",
+  "integrity_check",
+  "module_list",
+  "optimize",
+  "page_count",
+  "pragma_list",
+  "quick_check",
+  "table_info",
+  "table_list",
+  "table_xinfo",
+  "user_version",
+]);
+
+/** PRAGMAs that a client may only read: setting them would change the daemon's own promises. FTS5 and rtree ask some. */
+const PRAGMAS_READABLE = new Set([
+  "auto_vacuum",
+  "data_version",
+  "encoding",
+  "foreign_keys",
+  "journal_mode",
+  "page_size",
+  "schema_version",
+  "synchronous",
+]);
+
+/**
+ * Why `principal` may not do an action; `null` if it may. `first` and `second` are SQLite's third and fourth arguments of
+ * the callback: for most actions a table or an index, and a table.
+ */
+export function refusal(
+  principal: Principal,
+  action: number,
+  first: () => string | null,
+  second: () => string | null,
+): string | null {
+  if (principal === "own" || action === SELECT || action === RECURSIVE) return null;
+  if (principal === "vacuum") {
+    return action === ATTACH && first() !== "" ? "VACUUM INTO is not allowed" : null;
+  }
+  switch (action) {
+    case TRANSACTION:
+      return `${first()} is not allowed`;
+    case SAVEPOINT:
+      return `${first()} of a SAVEPOINT is not allowed`;
+    case ATTACH:
+      return "ATTACH is not allowed";
+    case DETACH:
+      return "DETACH is not allowed";
+    case PRAGMA:
+      return pragmaRefusal(first()?.toLowerCase() ?? "", second());
+    case FUNCTION:
+      return second()?.toLowerCase() === "load_extension" ? "load_extension() is not allowed" : null;
+  }
+  if (isTemporary(action)) return "temporary objects are not allowed";
+  return isOwn(first()) || isOwn(second()) ? `${OWN_PREFIX} tables are the daemon's own` : null;
+}
+
+function pragmaRefusal(name: string, argument: string | null): string | null {
+  if (PRAGMAS_ALLOWED.has(name) || argument === null && PRAGMAS_READABLE.has(name)) return null;
+  return `PRAGMA ${name} is not allowed${PRAGMAS_READABLE.has(name) ? " with a value" : ""}`;
+}
+
+function isTemporary(action: number): boolean {
+  return action >= CREATE_TEMP_INDEX && action <= CREATE_TEMP_VIEW ||
+    action >= DROP_TEMP_INDEX && action <= DROP_TEMP_VIEW;
+}
+
+function isOwn(name: string | null): boolean {
+  return name !== null && name.slice(0, OWN_PREFIX.length).toLowerCase() === OWN_PREFIX;
+}

@@ -1,0 +1,381 @@
+/**
+ * A connection to a database file.
+ *
+ * @module
+ */
+import { type Principal, refusal } from "./authorizer.ts";
+import { RESULT, SqliteError } from "./errors.ts";
+import { cString, type DatabaseHandle, databaseConfig, sqlite } from "./ffi.ts";
+import { Statement } from "./statement.ts";
+
+// Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
+const OPEN_READONLY = 0x1, OPEN_READWRITE = 0x2, OPEN_CREATE = 0x4;
+const OPEN_NOMUTEX = 0x8000, OPEN_EXRESCODE = 0x2000000;
+const PREPARE_PERSISTENT = 1;
+const DBCONFIG_DEFENSIVE = 1010, DBCONFIG_TRUSTED_SCHEMA = 1017;
+const DBSTATUS_DEFERRED_FKS = 10;
+const LIMIT_LENGTH = 0, LIMIT_ATTACHED = 7;
+const FCNTL_PERSIST_WAL = 10;
+const CHECKPOINT_PASSIVE = 0, CHECKPOINT_TRUNCATE = 3;
+
+/** Longest text or blob, in bytes: over a frame's, so that what came in can be worked on, and far below memory. */
+const VALUE_BYTES_MAX = 16 * 1024 * 1024;
+/** How many operations of SQLite's machine pass between two looks at the clock. */
+const PROGRESS_OPERATIONS = 1000;
+/** A cached statement costs a few KB; an app has few different ones, or else caching is of no use. */
+const STATEMENTS_CACHED_MAX = 200;
+
+const AUTHORIZER = {
+  parameters: ["pointer", "i32", "pointer", "pointer", "pointer", "pointer"],
+  result: "i32",
+} as const;
+const PROGRESS_HANDLER = { parameters: ["pointer"], result: "i32" } as const;
+const WAL_HOOK = { parameters: ["pointer", "pointer", "pointer", "i32"], result: "i32" } as const;
+
+const SQLITE_DENY = 1;
+
+/** What a statement's preparation gives: the statement (`null` for white space and comments) and the SQL after it. */
+export interface Prepared {
+  readonly statement: Statement | null;
+  readonly tail: string;
+}
+
+/** How far a checkpoint came. */
+export interface CheckpointProgress {
+  /** Frames in the log. */
+  readonly frames: number;
+  /** Frames of these that are in the database file now. */
+  readonly copied: number;
+}
+
+/**
+ * A connection, used by one caller at a time. Every statement runs for a {@link Principal}, which
+ * {@link Connection.principal} says.
+ */
+export class Connection {
+  readonly #handle: DatabaseHandle;
+  readonly #authorizer: Deno.UnsafeCallback<typeof AUTHORIZER>;
+  readonly #progress: Deno.UnsafeCallback<typeof PROGRESS_HANDLER>;
+  #walHook: Deno.UnsafeCallback<typeof WAL_HOOK> | undefined;
+  readonly #cache = new Map<string, Statement>();
+  #refusal: string | null = null;
+  #inlineUntil = Infinity;
+
+  /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
+  principal: Principal = "own";
+  /** Frames in the write-ahead log after the last commit of this connection. */
+  walFrames = 0;
+
+  private constructor(handle: DatabaseHandle) {
+    this.#handle = handle;
+    this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (_, action, first, second) => {
+      // A callback that throws off the loop would count as an answer of 0, which allows.
+      try {
+        const reason = refusal(this.principal, action, () => textAt(first), () => textAt(second));
+        this.#refusal ??= reason;
+        return reason === null ? RESULT.OK : SQLITE_DENY;
+      } catch {
+        return SQLITE_DENY;
+      }
+    });
+    this.#progress = new Deno.UnsafeCallback(
+      PROGRESS_HANDLER,
+      () => performance.now() > this.#inlineUntil ? 1 : 0,
+    );
+  }
+
+  /**
+   * Opens a database file, and creates it unless `readOnly`. No call of the connection waits for a lock.
+   *
+   * @throws {SqliteError}
+   */
+  static open(path: string, options: { readOnly?: boolean } = {}): Connection {
+    const lib = sqlite();
+    const access = options.readOnly ? OPEN_READONLY : OPEN_READWRITE | OPEN_CREATE;
+    const out = new BigUint64Array(1);
+    const code = lib.sqlite3_open_v2(
+      cString(path),
+      new Uint8Array(out.buffer),
+      access | OPEN_NOMUTEX | OPEN_EXRESCODE,
+      null,
+    );
+    const handle = Deno.UnsafePointer.create(out[0]);
+    if (handle === null) throw new SqliteError(RESULT.NOMEM, "out of memory");
+    if (code !== RESULT.OK) {
+      const error = errorOf(handle, code);
+      lib.sqlite3_close(handle);
+      throw error;
+    }
+    const connection = new Connection(handle);
+    connection.#configure();
+    return connection;
+  }
+
+  #configure(): void {
+    const lib = sqlite();
+    lib.sqlite3_extended_result_codes(this.#handle, 1);
+    databaseConfig(this.#handle, DBCONFIG_DEFENSIVE, 1);
+    databaseConfig(this.#handle, DBCONFIG_TRUSTED_SCHEMA, 0);
+    lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, VALUE_BYTES_MAX);
+    lib.sqlite3_limit(this.#handle, LIMIT_ATTACHED, 0);
+    lib.sqlite3_set_authorizer(this.#handle, this.#authorizer.pointer, null);
+    this.#watchClock(true);
+  }
+
+  /** Off the loop every call of the handler would cost 75 µs: there a timer and {@link Connection.interrupt} serve. */
+  #watchClock(on: boolean): void {
+    sqlite().sqlite3_progress_handler(
+      this.#handle,
+      on ? PROGRESS_OPERATIONS : 0,
+      on ? this.#progress.pointer : null,
+      null,
+    );
+  }
+
+  /** Keeps {@link Connection.walFrames} up to date; takes the place of SQLite's automatic checkpoints. */
+  watchWal(): void {
+    this.#walHook = new Deno.UnsafeCallback(WAL_HOOK, (_context, _handle, _name, frames) => {
+      this.walFrames = frames;
+      return RESULT.OK;
+    });
+    sqlite().sqlite3_wal_hook(this.#handle, this.#walHook.pointer, null);
+  }
+
+  /** Leaves `-wal` and `-shm` beside the file when the last connection closes. */
+  keepWal(): void {
+    const on = new Uint8Array(new Int32Array([1]).buffer);
+    sqlite().sqlite3_file_control(this.#handle, cString("main"), FCNTL_PERSIST_WAL, on);
+  }
+
+  /** The error that the last call on this connection ended with. */
+  error(code: number): SqliteError {
+    if ((code & 0xff) === RESULT.AUTH && this.#refusal !== null) {
+      return new SqliteError(code, this.#refusal);
+    }
+    return errorOf(this.#handle, code);
+  }
+
+  /**
+   * Prepares the first statement of `sql`.
+   *
+   * @throws {SqliteError}
+   */
+  prepare(sql: string, options: { persistent?: boolean } = {}): Prepared {
+    if (sql.includes("\0")) throw new SqliteError(RESULT.ERROR, "the SQL holds a NUL character");
+    this.#refusal = null;
+    const text = cString(sql);
+    const out = new BigUint64Array(2);
+    const outBytes = new Uint8Array(out.buffer);
+    const code = sqlite().sqlite3_prepare_v3(
+      this.#handle,
+      text,
+      text.length,
+      options.persistent ? PREPARE_PERSISTENT : 0,
+      outBytes,
+      outBytes.subarray(8),
+    );
+    if (code !== RESULT.OK) throw this.error(code);
+    const handle = Deno.UnsafePointer.create(out[0]);
+    const used = Number(out[1] - BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(text))));
+    return {
+      statement: handle === null ? null : new Statement(this, handle),
+      tail: used >= text.length - 1 ? "" : new TextDecoder().decode(text.subarray(used, -1)),
+    };
+  }
+
+  /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
+  cached(sql: string): Statement | undefined {
+    const statement = this.#cache.get(sql);
+    if (statement !== undefined && this.#cache.size === STATEMENTS_CACHED_MAX) {
+      this.#cache.delete(sql);
+      this.#cache.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** Keeps a statement for {@link Connection.cached}; finalizes the one that was not used for longest. */
+  cache(sql: string, statement: Statement): void {
+    if (this.#cache.size >= STATEMENTS_CACHED_MAX) {
+      const [oldestSql, oldest] = this.#cache.entries().next().value!;
+      this.#cache.delete(oldestSql);
+      oldest.finalize();
+    }
+    this.#cache.set(sql, statement);
+  }
+
+  /**
+   * Runs the daemon's own SQL, of one or more statements.
+   *
+   * @throws {SqliteError}
+   */
+  exec(sql: string): void {
+    for (let rest = sql; rest !== "";) {
+      const { statement, tail } = this.prepare(rest);
+      try {
+        statement?.run();
+      } finally {
+        statement?.finalize();
+      }
+      rest = tail;
+    }
+  }
+
+  /**
+   * The first row of the daemon's own query, as values of JSON.
+   *
+   * @throws {SqliteError}
+   */
+  get(sql: string): unknown[] | undefined {
+    const { statement } = this.prepare(sql);
+    try {
+      return statement!.step() ? JSON.parse(statement!.rowJson()) : undefined;
+    } finally {
+      statement?.finalize();
+    }
+  }
+
+  /** Until when inline steps may run, on the clock of `performance.now()`; past it they end with SQLITE_INTERRUPT. */
+  set inlineUntil(time: number) {
+    this.#inlineUntil = time;
+  }
+
+  /** Runs `work`, whose steps are off the loop, without the inline clock. */
+  async offLoop<T>(work: () => Promise<T>): Promise<T> {
+    this.#watchClock(false);
+    try {
+      return await work();
+    } finally {
+      this.#watchClock(true);
+    }
+  }
+
+  /** Ends the step that runs off the loop with SQLITE_INTERRUPT. If none runs, the next step may end so. */
+  interrupt(): void {
+    sqlite().sqlite3_interrupt(this.#handle);
+  }
+
+  /** False inside a transaction. It turns true by itself where SQLite undid a whole transaction. */
+  get autocommit(): boolean {
+    return sqlite().sqlite3_get_autocommit(this.#handle) !== 0;
+  }
+
+  /** Rows that the last INSERT, UPDATE or DELETE changed; stays so until the next. */
+  get changes(): number {
+    return sqlite().sqlite3_changes(this.#handle);
+  }
+
+  /** A count that moves with every row changed, triggers' rows included; it wraps. */
+  get totalChanges(): number {
+    return sqlite().sqlite3_total_changes(this.#handle);
+  }
+
+  /** Rowid of the last row inserted. */
+  get lastInsertRowid(): bigint {
+    return sqlite().sqlite3_last_insert_rowid(this.#handle);
+  }
+
+  set lastInsertRowid(rowid: bigint) {
+    sqlite().sqlite3_set_last_insert_rowid(this.#handle, rowid);
+  }
+
+  /** Whether the transaction violates a deferred foreign key, so that its COMMIT would fail. */
+  get violatesDeferredForeignKeys(): boolean {
+    sqlite().sqlite3_db_status(
+      this.#handle,
+      DBSTATUS_DEFERRED_FKS,
+      dbStatusBytes,
+      dbStatusBytes.subarray(4),
+      0,
+    );
+    return dbStatus[0] !== 0;
+  }
+
+  /** Whether the file can only be read, for its access rights or those of its folder. */
+  get readOnly(): boolean {
+    return sqlite().sqlite3_db_readonly(this.#handle, cString("main")) === 1;
+  }
+
+  /** How many databases may be attached: VACUUM needs one. */
+  set attachedMax(count: number) {
+    sqlite().sqlite3_limit(this.#handle, LIMIT_ATTACHED, count);
+  }
+
+  /**
+   * Copies what no reader holds back from the log into the database file; waits for nobody.
+   *
+   * @throws {SqliteError}
+   */
+  checkpoint(): CheckpointProgress {
+    return this.#checkpoint(CHECKPOINT_PASSIVE);
+  }
+
+  /**
+   * Copies the whole log into the database file and truncates it.
+   *
+   * @throws {SqliteError} SQLITE_BUSY while a reader or writer is at work.
+   */
+  truncateWal(): CheckpointProgress {
+    return this.#checkpoint(CHECKPOINT_TRUNCATE);
+  }
+
+  #checkpoint(mode: number): CheckpointProgress {
+    const counts = new Int32Array(2);
+    const bytes = new Uint8Array(counts.buffer);
+    const code = sqlite().sqlite3_wal_checkpoint_v2(
+      this.#handle,
+      null,
+      mode,
+      bytes,
+      bytes.subarray(4),
+    );
+    return this.#checkpointed(code, counts);
+  }
+
+  /** {@link Connection.checkpoint} on another thread, for a log that is large. */
+  async checkpointOffLoop(): Promise<CheckpointProgress> {
+    const counts = new Int32Array(2);
+    const bytes = new Uint8Array(counts.buffer);
+    const code = await sqlite().sqlite3_wal_checkpoint_v2_off_loop(
+      this.#handle,
+      null,
+      CHECKPOINT_PASSIVE,
+      bytes,
+      bytes.subarray(4),
+    );
+    return this.#checkpointed(code, counts);
+  }
+
+  #checkpointed(code: number, [frames, copied]: Int32Array): CheckpointProgress {
+    if (code !== RESULT.OK) throw this.error(code);
+    return { frames, copied };
+  }
+
+  /**
+   * Finalizes the cached statements and closes. All other statements have been finalized.
+   *
+   * @throws {SqliteError} when a statement is left.
+   */
+  close(): void {
+    for (const statement of this.#cache.values()) statement.finalize();
+    this.#cache.clear();
+    const code = sqlite().sqlite3_close(this.#handle);
+    if (code !== RESULT.OK) throw this.error(code);
+    this.#authorizer.close();
+    this.#progress.close();
+    this.#walHook?.close();
+  }
+}
+
+const dbStatus = new Int32Array(2);
+const dbStatusBytes = new Uint8Array(dbStatus.buffer);
+
+function errorOf(handle: DatabaseHandle, code: number): SqliteError {
+  const lib = sqlite();
+  const extended = lib.sqlite3_extended_errcode(handle);
+  const message = textAt(lib.sqlite3_errmsg(handle)) ?? "unknown error";
+  return new SqliteError((extended & 0xff) === (code & 0xff) ? extended : code, message);
+}
+
+function textAt(pointer: Deno.PointerValue): string | null {
+  return pointer === null ? null : Deno.UnsafePointerView.getCString(pointer);
+}

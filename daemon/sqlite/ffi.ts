@@ -1,0 +1,135 @@
+/**
+ * SQLite's C interface through FFI: the symbols, opened once a process.
+ *
+ * @module
+ */
+import { findLibrary } from "./library.ts";
+
+/** A pointer to a `sqlite3`. */
+export type DatabaseHandle = Deno.PointerObject;
+/** A pointer to a `sqlite3_stmt`. */
+export type StatementHandle = Deno.PointerObject;
+
+// `sqlite3_db_config` is variadic. Apple's ABI for ARM passes variadic arguments on the stack, as it does with a plain
+// function's ninth and later ones: six that fill the registers bring the real ones to where they are looked for.
+const VARIADIC_PADDING = Deno.build.os === "darwin" && Deno.build.arch === "aarch64" ? 6 : 0;
+
+const SYMBOLS = {
+  sqlite3_libversion_number: { parameters: [], result: "i32" },
+  sqlite3_libversion: { parameters: [], result: "pointer" },
+
+  sqlite3_open_v2: { parameters: ["buffer", "buffer", "i32", "pointer"], result: "i32" },
+  sqlite3_close: { parameters: ["pointer"], result: "i32" },
+  sqlite3_extended_result_codes: { parameters: ["pointer", "i32"], result: "i32" },
+  sqlite3_extended_errcode: { parameters: ["pointer"], result: "i32" },
+  sqlite3_errmsg: { parameters: ["pointer"], result: "pointer" },
+  sqlite3_db_config: {
+    parameters: ["pointer", "i32", ...Array<"i64">(VARIADIC_PADDING).fill("i64"), "i64", "pointer"],
+    result: "i32",
+  },
+  sqlite3_db_readonly: { parameters: ["pointer", "buffer"], result: "i32" },
+  sqlite3_db_status: {
+    parameters: ["pointer", "i32", "buffer", "buffer", "i32"],
+    result: "i32",
+  },
+  sqlite3_limit: { parameters: ["pointer", "i32", "i32"], result: "i32" },
+  sqlite3_file_control: { parameters: ["pointer", "buffer", "i32", "buffer"], result: "i32" },
+  sqlite3_set_authorizer: { parameters: ["pointer", "function", "pointer"], result: "i32" },
+  sqlite3_progress_handler: { parameters: ["pointer", "i32", "function", "pointer"], result: "void" },
+  sqlite3_wal_hook: { parameters: ["pointer", "function", "pointer"], result: "pointer" },
+  sqlite3_interrupt: { parameters: ["pointer"], result: "void" },
+  sqlite3_get_autocommit: { parameters: ["pointer"], result: "i32" },
+  sqlite3_changes: { parameters: ["pointer"], result: "i32" },
+  sqlite3_total_changes: { parameters: ["pointer"], result: "i32" },
+  sqlite3_last_insert_rowid: { parameters: ["pointer"], result: "i64" },
+  sqlite3_set_last_insert_rowid: { parameters: ["pointer", "i64"], result: "void" },
+  sqlite3_wal_checkpoint_v2: {
+    parameters: ["pointer", "pointer", "i32", "buffer", "buffer"],
+    result: "i32",
+  },
+  sqlite3_wal_checkpoint_v2_off_loop: {
+    name: "sqlite3_wal_checkpoint_v2",
+    parameters: ["pointer", "pointer", "i32", "buffer", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
+
+  sqlite3_prepare_v3: {
+    parameters: ["pointer", "buffer", "i32", "u32", "buffer", "buffer"],
+    result: "i32",
+  },
+  sqlite3_step: { parameters: ["pointer"], result: "i32" },
+  sqlite3_step_off_loop: {
+    name: "sqlite3_step",
+    parameters: ["pointer"],
+    result: "i32",
+    nonblocking: true,
+  },
+  sqlite3_reset: { parameters: ["pointer"], result: "i32" },
+  sqlite3_clear_bindings: { parameters: ["pointer"], result: "i32" },
+  sqlite3_finalize: { parameters: ["pointer"], result: "i32" },
+  sqlite3_stmt_readonly: { parameters: ["pointer"], result: "i32" },
+  sqlite3_bind_parameter_count: { parameters: ["pointer"], result: "i32" },
+  sqlite3_bind_parameter_name: { parameters: ["pointer", "i32"], result: "pointer" },
+  sqlite3_bind_null: { parameters: ["pointer", "i32"], result: "i32" },
+  sqlite3_bind_int: { parameters: ["pointer", "i32", "i32"], result: "i32" },
+  sqlite3_bind_int64: { parameters: ["pointer", "i32", "i64"], result: "i32" },
+  sqlite3_bind_double: { parameters: ["pointer", "i32", "f64"], result: "i32" },
+  sqlite3_bind_text: { parameters: ["pointer", "i32", "buffer", "i32", "i64"], result: "i32" },
+  sqlite3_bind_blob: { parameters: ["pointer", "i32", "buffer", "i32", "i64"], result: "i32" },
+  sqlite3_bind_zeroblob: { parameters: ["pointer", "i32", "i32"], result: "i32" },
+  sqlite3_column_count: { parameters: ["pointer"], result: "i32" },
+  sqlite3_column_name: { parameters: ["pointer", "i32"], result: "pointer" },
+  sqlite3_column_type: { parameters: ["pointer", "i32"], result: "i32" },
+  sqlite3_column_int64: { parameters: ["pointer", "i32"], result: "i64" },
+  sqlite3_column_double: { parameters: ["pointer", "i32"], result: "f64" },
+  sqlite3_column_text: { parameters: ["pointer", "i32"], result: "pointer" },
+  sqlite3_column_blob: { parameters: ["pointer", "i32"], result: "pointer" },
+  sqlite3_column_bytes: { parameters: ["pointer", "i32"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** SQLite's functions. */
+export type Sqlite = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+let loaded: Sqlite | undefined;
+
+/**
+ * Opens the library at the first call. It is never closed: a call after that would be a segmentation fault.
+ *
+ * @throws {Error} when there is no library, or it is older than what the daemon calls (3.20).
+ */
+export function sqlite(): Sqlite {
+  return loaded ??= Deno.dlopen(findLibrary().path, SYMBOLS).symbols;
+}
+
+/** The arguments of `sqlite3_db_config` for an option that is on or off. */
+export function databaseConfig(handle: DatabaseHandle, option: number, value: number): number {
+  const call = sqlite().sqlite3_db_config as (...args: unknown[]) => number;
+  return call(handle, option, ...Array<bigint>(VARIADIC_PADDING).fill(0n), BigInt(value), null);
+}
+
+/** The library's version as a number, such as 3053002 for 3.53.2. */
+export function sqliteVersionNumber(): number {
+  return sqlite().sqlite3_libversion_number();
+}
+
+/** The library's version, such as `3.53.2`. */
+export function sqliteVersion(): string {
+  return Deno.UnsafePointerView.getCString(sqlite().sqlite3_libversion()!);
+}
+
+/**
+ * Before this version a checkpoint and a write at the same moment on two connections could corrupt a WAL
+ * (https://sqlite.org/wal.html, "the WAL-reset bug").
+ */
+export const SAFE_CHECKPOINT_VERSION = 3_051_003;
+
+const encoder = new TextEncoder();
+
+/** A text as SQLite takes file names and SQL: UTF-8, ended by a NUL. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  const length = encoder.encode(text);
+  const bytes = new Uint8Array(length.length + 1);
+  bytes.set(length);
+  return bytes;
+}

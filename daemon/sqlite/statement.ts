@@ -1,0 +1,172 @@
+/**
+ * A prepared statement.
+ *
+ * @module
+ */
+import type { Connection } from "./connection.ts";
+import { RESULT } from "./errors.ts";
+import { sqlite, type StatementHandle } from "./ffi.ts";
+import { type BindValue, bindValue, columnJson } from "./values.ts";
+
+/** Parameters of a statement, by position or by bare name. */
+export type BindValues = readonly BindValue[] | Readonly<Record<string, BindValue>>;
+
+/** Parameters that do not fit a statement. */
+export class ParameterMismatchError extends Error {
+  /** The class's name, `ParameterMismatchError`. */
+  override readonly name = "ParameterMismatchError";
+}
+
+/**
+ * A prepared statement of one connection. Between {@link Statement.step} and {@link Statement.reset} it holds its place
+ * in the transaction; it must not be used while a step of its connection runs off the loop.
+ */
+export class Statement {
+  readonly #connection: Connection;
+  readonly #handle: StatementHandle;
+  /** How many parameters it takes. */
+  readonly parameterCount: number;
+  /** Whether it cannot write to the database file. */
+  readonly readOnly: boolean;
+  #names: string[] | undefined;
+
+  /** Takes over a handle; {@link Connection.prepare} makes statements. */
+  constructor(connection: Connection, handle: StatementHandle) {
+    this.#connection = connection;
+    this.#handle = handle;
+    this.parameterCount = sqlite().sqlite3_bind_parameter_count(handle);
+    this.readOnly = sqlite().sqlite3_stmt_readonly(handle) !== 0;
+  }
+
+  /**
+   * Binds all parameters.
+   *
+   * @throws {ParameterMismatchError} when their number or names are not the statement's.
+   * @throws {SqliteError} when SQLite refuses a value, for its size.
+   */
+  bind(values: BindValues): void {
+    if (Array.isArray(values)) {
+      this.#bindByPosition(values);
+    } else {
+      this.#bindByName(values as Readonly<Record<string, BindValue>>);
+    }
+  }
+
+  #bindByPosition(values: readonly BindValue[]): void {
+    if (values.length !== this.parameterCount) {
+      throw new ParameterMismatchError(
+        `the statement takes ${this.parameterCount} parameters, ${values.length} were given`,
+      );
+    }
+    for (let i = 0; i < values.length; i++) this.#bindOne(i + 1, values[i]);
+  }
+
+  #bindByName(values: Readonly<Record<string, BindValue>>): void {
+    const names = this.#parameterNames();
+    for (let i = 0; i < names.length; i++) {
+      if (!Object.hasOwn(values, names[i])) {
+        throw new ParameterMismatchError(`the parameter "${names[i]}" was not given`);
+      }
+      this.#bindOne(i + 1, values[names[i]]);
+    }
+    const unknown = Object.keys(values).find((name) => !names.includes(name));
+    if (unknown !== undefined) {
+      throw new ParameterMismatchError(`the statement has no parameter "${unknown}"`);
+    }
+  }
+
+  #bindOne(index: number, value: BindValue): void {
+    const code = bindValue(this.#handle, index, value);
+    if (code !== RESULT.OK) throw this.#connection.error(code);
+  }
+
+  /** Bare names, in order; a parameter without one (`?`) cannot be given by name. */
+  #parameterNames(): string[] {
+    if (this.#names) return this.#names;
+    const names: string[] = [];
+    for (let index = 1; index <= this.parameterCount; index++) {
+      const name = sqlite().sqlite3_bind_parameter_name(this.#handle, index);
+      if (name === null) {
+        throw new ParameterMismatchError(
+          `parameter ${index} of the statement has no name: give the parameters as an array`,
+        );
+      }
+      names.push(Deno.UnsafePointerView.getCString(name).slice(1));
+    }
+    return this.#names = names;
+  }
+
+  /**
+   * Runs to the next row; false at the end.
+   *
+   * @throws {SqliteError}
+   */
+  step(): boolean {
+    return this.#stepped(sqlite().sqlite3_step(this.#handle));
+  }
+
+  /**
+   * {@link Statement.step} on another thread. Until it settles the connection must not be used, except for
+   * {@link Connection.interrupt}.
+   */
+  async stepOffLoop(): Promise<boolean> {
+    return this.#stepped(await sqlite().sqlite3_step_off_loop(this.#handle));
+  }
+
+  #stepped(code: number): boolean {
+    if (code === RESULT.ROW) return true;
+    if (code === RESULT.DONE) return false;
+    throw this.#connection.error(code);
+  }
+
+  /** Ends the run; keeps the bindings. An error that the last step gave is not repeated. */
+  reset(): void {
+    sqlite().sqlite3_reset(this.#handle);
+  }
+
+  /** Drops the parameters' values, so that a cached statement does not hold a large one. */
+  clearBindings(): void {
+    sqlite().sqlite3_clear_bindings(this.#handle);
+  }
+
+  /** How many columns it returns. After a schema change, right only after the first step. */
+  get columnCount(): number {
+    return sqlite().sqlite3_column_count(this.#handle);
+  }
+
+  /** The columns' names. */
+  columnNames(): string[] {
+    return Array.from(
+      { length: this.columnCount },
+      (_, i) => Deno.UnsafePointerView.getCString(sqlite().sqlite3_column_name(this.#handle, i)!),
+    );
+  }
+
+  /** The current row as a JSON array. */
+  rowJson(): string {
+    const count = this.columnCount;
+    let text = "[";
+    for (let i = 0; i < count; i++) text += (i === 0 ? "" : ",") + columnJson(this.#handle, i);
+    return text + "]";
+  }
+
+  /** The current row's column `index` (from 0), which is an INTEGER. */
+  integer(index: number): number {
+    return Number(sqlite().sqlite3_column_int64(this.#handle, index));
+  }
+
+  /** Runs to the end and resets. */
+  run(values: BindValues = []): void {
+    this.bind(values);
+    try {
+      while (this.step());
+    } finally {
+      this.reset();
+    }
+  }
+
+  /** Releases the statement; it must not be used any more. */
+  finalize(): void {
+    sqlite().sqlite3_finalize(this.#handle);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Values in and out of prepared statements: parameters bound, columns read as JSON text.
+ *
+ * @module
+ */
+import { blobText, rawTextText, Real, realText } from "../../client/values.ts";
+import { sqlite, type StatementHandle } from "./ffi.ts";
+
+/**
+ * A value that can be bound: `number` is INTEGER where integral and REAL otherwise, {@link Real} always REAL, booleans
+ * are 1 and 0. A `bigint` is within int64: the caller has checked.
+ */
+export type BindValue = null | boolean | number | bigint | string | Uint8Array<ArrayBuffer> | Real;
+
+/** SQLITE_TRANSIENT: SQLite copies before the call returns, so that the buffer may be reused at once. */
+const TRANSIENT = -1n;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Reused for every short text, in and out: a call of `encode` costs eight times as much. */
+const scratch = new Uint8Array(64 * 1024);
+/** UTF-8 takes at most three bytes for a UTF-16 unit. */
+const SCRATCH_UNITS_MAX = scratch.length / 3;
+
+/** Binds `value` to the parameter `index` (from 1); returns SQLite's result code. */
+export function bindValue(handle: StatementHandle, index: number, value: BindValue): number {
+  const lib = sqlite();
+  switch (typeof value) {
+    case "string":
+      return bindText(handle, index, value);
+    case "number":
+      if ((value | 0) === value) return lib.sqlite3_bind_int(handle, index, value);
+      if (Number.isInteger(value)) return lib.sqlite3_bind_int64(handle, index, BigInt(value));
+      return lib.sqlite3_bind_double(handle, index, value);
+    case "boolean":
+      return lib.sqlite3_bind_int(handle, index, value ? 1 : 0);
+    case "bigint":
+      return lib.sqlite3_bind_int64(handle, index, value);
+  }
+  if (value === null) return lib.sqlite3_bind_null(handle, index);
+  if (value instanceof Real) return lib.sqlite3_bind_double(handle, index, value.value);
+  // FFI passes an empty buffer as a null pointer, which would be NULL.
+  if (value.length === 0) return lib.sqlite3_bind_zeroblob(handle, index, 0);
+  return lib.sqlite3_bind_blob(handle, index, value, value.length, TRANSIENT);
+}
+
+function bindText(handle: StatementHandle, index: number, text: string): number {
+  const lib = sqlite();
+  if (text.length <= SCRATCH_UNITS_MAX) {
+    const { written } = encoder.encodeInto(text, scratch);
+    return lib.sqlite3_bind_text(handle, index, scratch, written, TRANSIENT);
+  }
+  const bytes = encoder.encode(text);
+  return lib.sqlite3_bind_text(handle, index, bytes, bytes.length, TRANSIENT);
+}
+
+const INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4;
+
+/** The column `index` (from 0) of the current row, as JSON. */
+export function columnJson(handle: StatementHandle, index: number): string {
+  const lib = sqlite();
+  switch (lib.sqlite3_column_type(handle, index)) {
+    case INTEGER:
+      return lib.sqlite3_column_int64(handle, index).toString();
+    case FLOAT:
+      return realText(lib.sqlite3_column_double(handle, index));
+    case TEXT:
+      return textJson(columnBytes(handle, index, lib.sqlite3_column_text(handle, index)));
+    case BLOB:
+      return blobText(columnBytes(handle, index, lib.sqlite3_column_blob(handle, index)));
+    default:
+      return "null";
+  }
+}
+
+function textJson(bytes: Uint8Array): string {
+  try {
+    return JSON.stringify(decoder.decode(bytes));
+  } catch {
+    return rawTextText(bytes);
+  }
+}
+
+/** The bytes of a column, valid until the next call of this function: the memory is SQLite's or the scratch buffer. */
+function columnBytes(
+  handle: StatementHandle,
+  index: number,
+  pointer: Deno.PointerValue,
+): Uint8Array {
+  const length = sqlite().sqlite3_column_bytes(handle, index);
+  if (pointer === null || length === 0) return scratch.subarray(0, 0);
+  if (length > scratch.length) {
+    return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
+  }
+  const bytes = scratch.subarray(0, length);
+  Deno.UnsafePointerView.copyInto(pointer, bytes);
+  return bytes;
+}
