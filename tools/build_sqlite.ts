@@ -9,6 +9,7 @@
  */
 import "better-sqlite3/package.json" with { type: "json" }; // makes Deno fetch the package
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cachedLibraryPath, LIBRARY_BUILD } from "../daemon/sqlite/library.ts";
@@ -107,7 +108,7 @@ export async function buildSqlite(
     );
   }
   const path = cachedLibraryPath(target);
-  if (await exists(path)) return path;
+  if (existsSync(path)) return path;
 
   const source = fileURLToPath(import.meta.resolve("better-sqlite3/deps/sqlite3/sqlite3.c"));
   await checkBuildName(source);
@@ -222,21 +223,17 @@ async function publish(output: string, path: string): Promise<void> {
     await Deno.rename(output, path);
   } catch (error) {
     // Windows does not replace a library that is in use: another build was first, with the same.
-    if (!await exists(path)) throw error;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+    if (!existsSync(path)) throw error;
   }
 }
 
 if (import.meta.main) {
-  const path = await buildSqlite({ target: Deno.args[0] });
-  if (path === null) Deno.exit(1);
-  console.log(path);
+  try {
+    const path = await buildSqlite({ target: Deno.args[0] });
+    if (path === null) Deno.exit(1);
+    console.log(path);
+  } catch (error) {
+    console.error(Error.isError(error) ? error.message : error);
+    Deno.exit(1);
+  }
 }

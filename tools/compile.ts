@@ -148,7 +148,7 @@ if (import.meta.main) {
       `  ${mebibytes} MiB, ${target}, Deno ${deno}, SQLite ${LIBRARY_BUILD.split("-")[0]}`,
     );
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
+    console.error(Error.isError(error) ? error.message : error);
     Deno.exit(1);
   }
 }

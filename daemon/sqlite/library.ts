@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 
@@ -33,7 +34,7 @@ export interface Library {
 export function findLibrary(): Library {
   const named = Deno.env.get("SKYLINEDB_SQLITE");
   if (named) {
-    if (exists(named)) return { path: named, origin: "environment" };
+    if (existsSync(named)) return { path: named, origin: "environment" };
     throw new Error(
       `Cannot load SQLite: SKYLINEDB_SQLITE names ${named}, which does not exist. ` +
         "Correct it, or remove it to use the library that comes with skylinedb-daemon.",
@@ -42,7 +43,7 @@ export function findLibrary(): Library {
   const [path, origin]: [string, LibraryOrigin] = Deno.build.standalone
     ? [bundledLibraryPath(Deno.build.target), "bundled"]
     : [cachedLibraryPath(Deno.build.target), "built"];
-  return exists(path) ? { path, origin } : systemLibrary();
+  return existsSync(path) ? { path, origin } : systemLibrary();
 }
 
 /**
@@ -97,13 +98,4 @@ function systemLibrary(): Library {
     );
   }
   return { path, origin: "system" };
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

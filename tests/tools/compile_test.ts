@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { compile } from "../../tools/compile.ts";
+
+Deno.test("compile() refuses a Deno whose executables do not start", {
+  ignore: Deno.build.os === "windows", // the compiler is a shell script
+}, async () => {
+  const folder = await Deno.makeTempDir({ prefix: "skylinedb-compile-" });
+  try {
+    const deno = join(folder, "deno");
+    await Deno.writeTextFile(deno, '#!/bin/sh\necho "deno 2.9.3 (stable)"\n', { mode: 0o755 });
+    await assert.rejects(compile({ deno }), /made by Deno 2\.9\.3 do not start\. Use another/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("compile() embeds the daemon, its library and no other package", {
+  ignore: !Deno.env.get("SKYLINEDB_TEST_EXE"),
+}, async () => {
+  const executable = await Deno.readFile(Deno.env.get("SKYLINEDB_TEST_EXE")!);
+  const text = new TextDecoder("latin1").decode(executable);
+  assert.ok(text.includes("SQLite format 3"), "the library is inside");
+  assert.ok(!text.includes("prebuild-install"), "what only builds the library is not");
+});

@@ -1,0 +1,181 @@
+/**
+ * Provides the programs that tests run: the compiled executables and other runtimes. Each comes
+ * as environment variables; where one cannot be had, a line says so and its tests skip.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { buildSqlite } from "./build_sqlite.ts";
+import { cacheFolder } from "../daemon/sqlite/library.ts";
+import { compile } from "./compile.ts";
+import { progress } from "./progress.ts";
+
+const ROOT = join(import.meta.dirname!, "..");
+const NODE = "24.21.0";
+/** The last of its line on npm; 2.6.10, the oldest supported, is not there. */
+const DENO_2_6 = "2.6.8";
+/** An executable is some 95 MB, and every change of a source makes another. */
+const KEEP_EXECUTABLES_MS = 3_600_000;
+
+type Environment = Record<string, string>;
+
+/**
+ * Returns the variables for all programs: `SKYLINEDB_TEST_EXE`, `SKYLINEDB_TEST_EXE_WINDOWS` with
+ * `SKYLINEDB_TEST_WINE` and `SKYLINEDB_TEST_WINE_DLL`, `SKYLINEDB_TEST_NODE` (Node 24) and
+ * `SKYLINEDB_TEST_DENO_2_6`. What is set already is left as it is.
+ */
+export async function testPrograms(): Promise<Environment> {
+  return {
+    ...await provide("SKYLINEDB_TEST_EXE", "the executable", nativeExecutable),
+    ...await provide("SKYLINEDB_TEST_EXE_WINDOWS", "the Windows executable", windowsExecutable),
+    ...await provide("SKYLINEDB_TEST_NODE", "Node 24", node),
+    ...await provide("SKYLINEDB_TEST_DENO_2_6", "Deno 2.6", deno26),
+  };
+}
+
+/** Why a program is not there, for the user. */
+class Unavailable extends Error {}
+
+async function provide(
+  variable: string,
+  what: string,
+  find: () => Promise<string | Environment>,
+): Promise<Environment> {
+  if (Deno.env.get(variable)) return {};
+  try {
+    const found = await find();
+    return typeof found === "string" ? { [variable]: found } : found;
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    console.log(`Skipping tests of ${what}: ${error.message}`);
+    return {};
+  }
+}
+
+async function nativeExecutable(): Promise<string> {
+  const runtime = Deno.env.get("EXE_DENORT") ?? Deno.env.get("DENORT_BIN");
+  return await executable(Deno.build.target, runtime);
+}
+
+async function windowsExecutable(): Promise<Environment> {
+  const [runtime, wine, dll] = ["EXE_DENORT_WINDOWS", "EXE_WINE", "EXE_WINE_DLL"]
+    .map((name) => Deno.env.get(name));
+  if (Deno.build.os === "windows") throw new Unavailable("it is the executable of this system");
+  if (!runtime || !wine) throw new Unavailable("EXE_DENORT_WINDOWS or EXE_WINE is not set");
+  const path = await executable("x86_64-pc-windows-msvc", runtime);
+  const variables: Environment = { SKYLINEDB_TEST_EXE_WINDOWS: path, SKYLINEDB_TEST_WINE: wine };
+  if (dll) {
+    await Deno.copyFile(dll, join(dirname(path), "bcryptprimitives.dll")); // Wine 8 lacks it
+    variables.SKYLINEDB_TEST_WINE_DLL = dll;
+  }
+  return variables;
+}
+
+/** Compiles the daemon, unless these very sources were compiled before. */
+async function executable(target: string, runtime: string | undefined): Promise<string> {
+  const all = join(cacheFolder(), "test-executables");
+  const folder = join(all, `${target}-${await sourcesHash(runtime)}`);
+  const name = `skylinedb-daemon${target.includes("windows") ? ".exe" : ""}`;
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.utime(folder, new Date(), new Date());
+  await removeUnused(all);
+  const output = join(folder, name);
+  if (existsSync(output)) return output;
+
+  if (await buildSqlite({ target }) === null) throw new Unavailable("no C compiler builds SQLite");
+  const report = await progress(`Compiling the executable for ${target}`);
+  const building = await Deno.makeTempDir({ dir: folder });
+  try {
+    await compile({ target, output: join(building, name) });
+    await Deno.rename(join(building, name), output); // whole at once: another run may wait for it
+    report.done(`Compiled ${output}`);
+    return output;
+  } catch (error) {
+    report.failed();
+    if (runtime !== undefined) throw error;
+    // Without a runtime at hand the compiler downloads one, which may be impossible here.
+    const cause = Error.isError(error) ? error.message : String(error);
+    throw new Unavailable(cause.replaceAll(/\s+/g, " ").slice(0, 300));
+  } finally {
+    await Deno.remove(building, { recursive: true });
+  }
+}
+
+async function sourcesHash(runtime: string | undefined): Promise<string> {
+  const files = [join(ROOT, "deno.json"), join(ROOT, "deno.lock"), join(ROOT, "tools/compile.ts")];
+  for (const folder of ["client", "daemon"]) await listFiles(join(ROOT, folder), files);
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify([runtime, Deno.env.get("EXE_DENO"), Deno.version.deno]));
+  for (const file of files.sort()) {
+    hash.update(relative(ROOT, file)).update(await Deno.readFile(file));
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function listFiles(folder: string, into: string[]): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) await listFiles(path, into);
+    else into.push(path);
+  }
+}
+
+async function removeUnused(all: string): Promise<void> {
+  for await (const { name } of Deno.readDir(all)) {
+    const path = join(all, name);
+    const { mtime } = await Deno.stat(path);
+    if (Date.now() - mtime!.getTime() < KEEP_EXECUTABLES_MS) continue;
+    await Deno.remove(path, { recursive: true }).catch(() => {}); // in use, or removed already
+  }
+}
+
+async function node(): Promise<string> {
+  const binary = join("node", "bin", Deno.build.os === "windows" ? "node.exe" : "node");
+  return await npmProgram("node", NODE, binary);
+}
+
+async function deno26(): Promise<string> {
+  const chosen = Deno.env.get("EXE_DENO");
+  if (chosen) return chosen;
+  const binary = join("deno", Deno.build.os === "windows" ? "deno.exe" : "deno");
+  return await npmProgram("deno", DENO_2_6, binary);
+}
+
+/** Installs a program from npm into the cache, once. */
+async function npmProgram(name: string, version: string, binary: string): Promise<string> {
+  const folder = join(cacheFolder(), `npm-${name}-${version}`);
+  const path = join(folder, "node_modules", binary);
+  if (existsSync(path)) return path;
+  await Deno.mkdir(cacheFolder(), { recursive: true });
+  const installing = await Deno.makeTempDir({ dir: cacheFolder(), prefix: "installing-" });
+  const report = await progress(`Installing ${name} ${version} from npm, once (about 10 s)`);
+  try {
+    await npmInstall(installing, `${name}@${version}`);
+    if (!existsSync(join(installing, "node_modules", binary))) {
+      throw new Unavailable(`the npm package ${name}@${version} brought no program`);
+    }
+    await Deno.rename(installing, folder);
+    report.done(`Installed ${path}`);
+  } catch (error) {
+    report.failed();
+    await Deno.remove(installing, { recursive: true });
+    if (!existsSync(path)) throw error; // else another run has installed it meanwhile
+  }
+  return path;
+}
+
+async function npmInstall(folder: string, wanted: string): Promise<void> {
+  const npm = Deno.build.os === "windows" ? "npm.cmd" : "npm";
+  const args = ["install", "--prefix", folder, "--no-save", "--no-audit", "--no-fund", wanted];
+  try {
+    const { success, stderr } = await new Deno.Command(npm, { args, stdin: "null" }).output();
+    if (success) return;
+    const [line] = new TextDecoder().decode(stderr).match(/npm error.*/) ?? [];
+    throw new Unavailable(`npm could not install ${wanted}: ${line}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Unavailable("npm is not installed");
+  }
+}
