@@ -1,0 +1,146 @@
+/**
+ * What a daemon is started with, and the checks of each option.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import { endpointOfName } from "../../client/endpoint.ts";
+
+/** Severities of the log, from the least. */
+export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+/** A severity of the log. */
+export type LogLevel = typeof LOG_LEVELS[number];
+
+/** What a daemon is started with. */
+export interface DaemonConfig {
+  /** Database files to serve, absolute, at least one. */
+  readonly files: string[];
+  /** A plain second name to listen on; only with one file. */
+  readonly pipe?: string;
+  /** `full`: an acknowledged write survives a loss of power; `normal`: it survives the end of the process. */
+  readonly durability: "full" | "normal";
+  /** Whether foreign keys are enforced. */
+  readonly foreignKeys: boolean;
+  /** Whether `-wal` and `-shm` stay after a clean end, for readers in folders that they may not write to. */
+  readonly keepWal: boolean;
+  /** Whether the start returns as soon as the daemon serves. */
+  readonly background: boolean;
+  /** Where the log is appended, absolute; on standard error when left out. */
+  readonly logFile?: string;
+  /** The least severity that is logged. */
+  readonly logLevel: LogLevel;
+}
+
+/** The options as they were typed. What was not given is taken from the environment, then from the defaults. */
+export interface StartOptions {
+  pipe?: string;
+  durability?: string;
+  foreignKeys?: string;
+  keepWal?: boolean;
+  background?: boolean;
+  logFile?: string;
+  logLevel?: string;
+}
+
+/** The command was not understood or an option has a value that it does not take. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+  /** What to write instead. */
+  readonly hint?: string;
+
+  /** Makes the error. */
+  constructor(message: string, hint?: string) {
+    super(message);
+    if (hint) this.hint = hint;
+  }
+}
+
+/** Reads an environment variable; `undefined` when it is not set. */
+export type Environment = (name: string) => string | undefined;
+
+/**
+ * Checks what was typed and fills in the rest: from `SKYLINEDB_PIPE`, `_DURABILITY`, `_FOREIGN_KEYS`, `_KEEP_WAL`,
+ * `_LOG_FILE`, `_LOG_LEVEL`, then durability full, foreign keys on, log level info.
+ *
+ * @throws {UsageError} that names the option and what it takes.
+ */
+export function daemonConfig(
+  files: readonly string[],
+  options: StartOptions,
+  environment: Environment = (name) => Deno.env.get(name),
+): DaemonConfig {
+  const read = (typed: string | undefined, option: string): Setting => {
+    if (typed !== undefined) return { name: `--${option}`, value: typed };
+    const name = `SKYLINEDB_${option.toUpperCase().replaceAll("-", "_")}`;
+    return { name, value: environment(name) || undefined };
+  };
+  const pipe = read(options.pipe, "pipe");
+  const logFile = read(options.logFile, "log-file").value;
+  if (files.length === 0) {
+    throw new UsageError("No database file is named", "skylinedb-daemon start FILE");
+  }
+  if (files.includes("")) throw new UsageError("The name of a database file is empty");
+  if (pipe.value !== undefined) checkPipe(pipe, files.length);
+  return {
+    files: files.map((file) => resolve(file)),
+    ...(pipe.value !== undefined && { pipe: pipe.value }),
+    durability: choice(read(options.durability, "durability"), ["full", "normal"], "full"),
+    foreignKeys: isOn(read(options.foreignKeys, "foreign-keys"), true),
+    keepWal: options.keepWal ?? isOn(read(undefined, "keep-wal"), false),
+    background: options.background ?? false,
+    ...(logFile !== undefined && { logFile: resolve(logFile) }),
+    logLevel: choice(read(options.logLevel, "log-level"), LOG_LEVELS, "info"),
+  };
+}
+
+/** An option's value, and the name by which the user gave it. */
+interface Setting {
+  readonly name: string;
+  readonly value: string | undefined;
+}
+
+function choice<const T extends string>(setting: Setting, taken: readonly T[], otherwise: T): T {
+  if (setting.value === undefined) return otherwise;
+  const found = taken.find((each) => each === setting.value);
+  if (found !== undefined) return found;
+  throw new UsageError(
+    `${setting.name} takes ${listed(taken)}, not ${JSON.stringify(setting.value)}`,
+  );
+}
+
+function isOn(setting: Setting, otherwise: boolean): boolean {
+  return choice(setting, ["on", "off"], otherwise ? "on" : "off") === "on";
+}
+
+function checkPipe({ name, value }: Setting, files: number): void {
+  if (files > 1) {
+    throw new UsageError(`${name} names one database's endpoint, and ${files} files are given`);
+  }
+  try {
+    endpointOfName(value!);
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`);
+  }
+}
+
+function listed(words: readonly string[]): string {
+  return words.length < 2 ? words.join() : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+}
+
+const DURATION = /^(\d{1,9})(ms|s|m|h)?$/;
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/**
+ * Reads a length of time such as `500`, `500ms`, `5s`, `2m` or `1h`, in milliseconds.
+ *
+ * @throws {UsageError} when it is none, is 0, or is over `maxMs`.
+ */
+export function durationMs(option: string, text: string, maxMs: number): number {
+  const parts = DURATION.exec(text);
+  const ms = parts ? Number(parts[1]) * UNIT_MS[(parts[2] ?? "ms") as keyof typeof UNIT_MS] : NaN;
+  if (ms >= 1 && ms <= maxMs) return ms;
+  throw new UsageError(
+    `${option} takes a time from 1 ms to ${maxMs / UNIT_MS.h} h, not ${JSON.stringify(text)}`,
+    "Write milliseconds, or a number with a unit: 500ms, 5s, 2m, 1h.",
+  );
+}

@@ -1,0 +1,158 @@
+/**
+ * The log: one line an event, on standard error or appended to a file. Writing never throws, never holds up the
+ * daemon, and keeps a bounded number of bytes.
+ *
+ * @module
+ */
+import type { LogRecord } from "@logtape/logtape";
+import { SkylineError } from "../../client/errors.ts";
+import type { DaemonConfig } from "./config.ts";
+
+/** Takes events; `fields` are written as `key=value` after the message. */
+export interface Log {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+/** A log that takes nothing. */
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+const CATEGORY = "skylinedb";
+
+/**
+ * Opens the log that the configuration asks for. Disposing of it writes what is left, for at most a second.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN` when the log file cannot be opened.
+ */
+export async function openLog(
+  config: Pick<DaemonConfig, "logFile" | "logLevel">,
+): Promise<Log & AsyncDisposable> {
+  const lines = new LineWriter(config.logFile ? openLogFile(config.logFile) : Deno.stderr);
+  const { configure, dispose, getLogger } = await import("@logtape/logtape");
+  await configure({
+    reset: true,
+    sinks: { lines: (record) => lines.add(logLine(record)) },
+    loggers: [
+      { category: CATEGORY, sinks: ["lines"], lowestLevel: config.logLevel },
+      // The library's own account of failing sinks goes to the console by default; ours do not fail.
+      { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },
+    ],
+  });
+  const logger = getLogger(CATEGORY);
+  // The library reads {names} in a message as places for fields: braces of ours are text.
+  const text = (message: string) => message.replaceAll("{", "{{").replaceAll("}", "}}");
+  return {
+    debug: (message, fields) => logger.debug(text(message), fields),
+    info: (message, fields) => logger.info(text(message), fields),
+    warn: (message, fields) => logger.warn(text(message), fields),
+    error: (message, fields) => logger.error(text(message), fields),
+    async [Symbol.asyncDispose]() {
+      await dispose();
+      await lines.flush();
+    },
+  };
+}
+
+function openLogFile(path: string): Deno.FsFile {
+  try {
+    return Deno.openSync(path, { append: true, create: true, mode: 0o600 });
+  } catch (error) {
+    throw new SkylineError(
+      "CANNOT_OPEN",
+      `Cannot open the log file ${path}: ${(error as Error).message}`,
+      {
+        hint: "Give --log-file a file that this user may write to, in a folder that exists.",
+      },
+    );
+  }
+}
+
+function logLine({ timestamp, level, category, message, properties }: LogRecord): string {
+  let line = `${new Date(timestamp).toISOString()} ${level.padEnd(7)} ${category.join(".")}: ${
+    oneLine(message.join(""))
+  }`;
+  for (const [name, value] of Object.entries(properties)) line += ` ${name}=${fieldText(value)}`;
+  return line + "\n";
+}
+
+/** A value as one word, or in quotes; an error by its message. */
+function fieldText(value: unknown): string {
+  const text = value instanceof Error
+    ? value.message
+    : typeof value === "object"
+    ? safeJson(value)
+    : String(value);
+  return /^[^\s"=\p{Cc}]+$/u.test(text) ? text : JSON.stringify(text);
+}
+
+function safeJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return String(value);
+  }
+}
+
+/** Escapes what would start a new line or steer a terminal: messages hold parts of what clients send. */
+function oneLine(text: string): string {
+  return text.replace(
+    /\p{Cc}/gu,
+    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}
+
+/** Where lines go. */
+interface LineTarget {
+  write(bytes: Uint8Array): Promise<number>;
+}
+
+/** Lines that wait for a target that takes none, such as a pipe that nobody reads, in UTF-16 units. */
+const WAITING_MAX = 1024 * 1024;
+const FLUSH_MS_MAX = 1000;
+
+/** Writes lines in their order, one write at a time, off the event loop: a full pipe would stop the daemon. */
+export class LineWriter {
+  readonly #target: LineTarget;
+  #waiting = "";
+  #dropped = 0;
+  #writing: Promise<void> | null = null;
+
+  /** Writes to `target`. */
+  constructor(target: LineTarget) {
+    this.#target = target;
+  }
+
+  /** Adds a line, which ends with a newline. Past 1 Mi units waiting it is dropped and counted. */
+  add(line: string): void {
+    if (this.#waiting.length + line.length > WAITING_MAX) {
+      this.#dropped++;
+      return;
+    }
+    this.#waiting += line;
+    this.#writing ??= this.#write();
+  }
+
+  /** Resolves when all lines are written, or after a second. */
+  async flush(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, FLUSH_MS_MAX));
+    await Promise.race([this.#writing, late]);
+    clearTimeout(timer);
+  }
+
+  async #write(): Promise<void> {
+    while (this.#waiting !== "") {
+      let bytes = new TextEncoder().encode(this.#waiting);
+      this.#waiting = this.#dropped ? `… ${this.#dropped} lines were dropped\n` : "";
+      this.#dropped = 0;
+      try {
+        while (bytes.length > 0) bytes = bytes.subarray(await this.#target.write(bytes));
+      } catch {
+        // Nobody reads, or the disk is full: there is no better place to say so. The next lines try again.
+      }
+    }
+    this.#writing = null;
+  }
+}

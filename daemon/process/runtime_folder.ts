@@ -1,0 +1,47 @@
+/**
+ * The folder of the sockets and lock files, elsewhere than on Windows.
+ *
+ * @module
+ */
+import { runtimeFolder } from "../../client/endpoint.ts";
+import { SkylineError } from "../../client/errors.ts";
+
+/**
+ * Makes the folder of this user's sockets and lock files where it is missing, and returns it.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN` when it cannot be made; `NO_PERMISSION` when it belongs to somebody else or
+ * others may enter it: under `/tmp` anyone may have been first, and would hold the sockets that this user writes to.
+ */
+export function prepareRuntimeFolder(): string {
+  const folder = runtimeFolder();
+  try {
+    Deno.mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) {
+      throw new SkylineError(
+        "CANNOT_OPEN",
+        `Cannot make the folder ${folder}: ${(error as Error).message}`,
+      );
+    }
+  }
+  const { isDirectory, uid, mode } = Deno.lstatSync(folder);
+  if (!isDirectory || uid !== Deno.uid()) {
+    throw new SkylineError(
+      "NO_PERMISSION",
+      `Cannot use the folder ${folder}: it belongs to somebody else`,
+      {
+        hint: "Let its owner or an administrator remove it.",
+      },
+    );
+  }
+  if (((mode ?? 0) & 0o077) !== 0) {
+    throw new SkylineError(
+      "NO_PERMISSION",
+      `Cannot use the folder ${folder}: other users may enter it`,
+      {
+        hint: `chmod 700 ${folder}`,
+      },
+    );
+  }
+  return folder;
+}

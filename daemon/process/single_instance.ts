@@ -1,0 +1,87 @@
+/**
+ * At most one daemon serves a database file, whatever spelling of its path it was started with: the lock is on the
+ * file's identity, and says who holds it.
+ *
+ * @module
+ */
+import process from "node:process";
+import { fileIdentity } from "./file_identity.ts";
+import { AlreadyRunningError, type Holder } from "./holder.ts";
+import * as unix from "./unix_lock.ts";
+import * as windows from "./windows_lock.ts";
+
+export { AlreadyRunningError, type Holder } from "./holder.ts";
+
+/** A lock on a file's identity. */
+export interface InstanceLock {
+  /** Lets go of it. */
+  release(): void;
+}
+
+/** The right to serve one file, until it is released or the process ends. */
+export class Instance implements Disposable {
+  #lock: InstanceLock | null;
+
+  /** Wraps the lock; made by {@link acquireInstance}. */
+  constructor(lock: InstanceLock) {
+    this.#lock = lock;
+  }
+
+  /** Lets the next one have it. Calling it again does nothing. */
+  release(): void {
+    this.#lock?.release();
+    this.#lock = null;
+  }
+
+  /** The same as {@link Instance.release}. */
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+const locks = Deno.build.os === "windows" ? windows : unix;
+
+/** How long a start waits for a holder that has not said yet who it is, or that is just ending. */
+const HOLDER_WAIT_MS = 300;
+const RETRY_MS = 10;
+
+/**
+ * Takes the right to serve the existing file at `path`, and says to others who has it.
+ *
+ * @throws {AlreadyRunningError} within about 300 ms when another process, or this one, serves that file.
+ */
+export async function acquireInstance(path: string, holder: Holder): Promise<Instance> {
+  const { key } = fileIdentity(path);
+  const deadline = performance.now() + HOLDER_WAIT_MS;
+  for (;;) {
+    const lock = locks.tryLock(key, holder);
+    if (lock) return new Instance(lock);
+    const late = performance.now() >= deadline;
+    const found = locks.readHolder(key);
+    // A holder that is not alive is one that was killed: its successor is about to write itself there.
+    if (found && (late || isAlive(found.pid))) throw new AlreadyRunningError(found);
+    if (late) throw new AlreadyRunningError({ ...holder, pid: 0 });
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+/** Who serves the file at `path`; `null` when nobody does, or nobody that this user may know of. */
+export function findInstance(path: string): Holder | null {
+  return locks.findHolder(fileIdentity(path).key);
+}
+
+/** All databases of this user that are served now, each with who serves it. */
+export function listInstances(): Promise<Holder[]> {
+  return Promise.resolve(locks.listHolders());
+}
+
+function isAlive(pid: number): boolean {
+  // On Windows the system removes what a dead holder wrote.
+  if (Deno.build.os === "windows") return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === "EPERM";
+  }
+}
