@@ -20,17 +20,43 @@ export interface ErrorKind {
   readonly hint?: string;
 }
 
-function kind<const T extends Record<string, ErrorKind>>(
-  table: T,
-): { readonly [K in keyof T]: ErrorKind } {
-  return table;
-}
+/** Which error it is: a row of {@link ERRORS}. */
+export type ErrorCode =
+  | "FRAME_EMPTY"
+  | "FRAME_TOO_LARGE"
+  | "FRAME_TIMEOUT"
+  | "FRAMES_WAITING"
+  | "INVALID_JSON"
+  | "NESTED_TOO_DEEP"
+  | "INVALID_REQUEST"
+  | "UNKNOWN_REQUEST"
+  | "UNKNOWN_DATABASE"
+  | "INVALID_VALUE"
+  | "PARAMETER_MISMATCH"
+  | "SQL_ERROR"
+  | "NOT_ALLOWED"
+  | "NOT_READ_ONLY"
+  | "EXPECTATION_FAILED"
+  | "REVISION_CHANGED"
+  | "RESULT_TOO_LARGE"
+  | "TIMEOUT"
+  | "DATABASE_BUSY"
+  | "DISK_FULL"
+  | "OUTCOME_UNKNOWN"
+  | "INTERNAL_ERROR"
+  | "CANNOT_OPEN"
+  | "TOO_MANY_CONNECTIONS"
+  | "SHUTTING_DOWN"
+  | "NOT_RUNNING"
+  | "NO_PERMISSION"
+  | "CONNECTION_LOST"
+  | "CLOSED";
 
 /**
- * Every error code of the protocol and of the client: the one table from which the type {@link ErrorCode}, the answers'
- * `retry` and `hint`, and the documentation come.
+ * Every error code of the protocol and of the client: the one table from which the answers' `retry` and `hint`
+ * and the documentation come.
  */
-export const ERRORS = kind({
+export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   // The frame could not be read.
   FRAME_EMPTY: {
     retry: "no",
@@ -163,10 +189,7 @@ export const ERRORS = kind({
     meaning: "The connection ended before the answer arrived.",
   },
   CLOSED: { retry: "safe", meaning: "This client was closed; the request was not sent." },
-});
-
-/** A code of {@link ERRORS}. */
-export type ErrorCode = keyof typeof ERRORS;
+};
 
 /** What an error may carry beside its code and message. */
 export interface ErrorDetails {

@@ -127,10 +127,13 @@ export interface PingAnswer extends AnswerBase {
   readonly exe: string;
 }
 
-/** One database, in the answer to {@link StatusRequest}. */
+/** One database, in {@link DaemonStatus}. */
 export interface DatabaseStatus {
+  /** Absolute path of the file. */
   readonly path: string;
+  /** Name of the pipe, or path of the socket. */
   readonly endpoint: string;
+  /** Revision: rises by one with every successful write. */
   readonly rev: number;
   /** `full` or `normal`. */
   readonly durability: string;
@@ -150,18 +153,29 @@ export interface DatabaseStatus {
   readonly wal_frames_left: number;
 }
 
-/** Answer to {@link StatusRequest}. */
-export interface StatusAnswer extends AnswerBase {
-  readonly status: "ok";
+/** How the daemon is doing, named as on the wire. */
+export interface DaemonStatus {
+  /** The daemon's version. */
   readonly version: string;
+  /** Its process. */
   readonly pid: number;
+  /** Path of its executable. */
   readonly exe: string;
+  /** Milliseconds since it was started. */
   readonly uptime_ms: number;
+  /** Version of its SQLite. */
   readonly sqlite_version: string;
+  /** Connections that are open, this one included. */
   readonly connections: number;
   /** Resident memory in bytes; on Linux also the private part. */
   readonly memory: { readonly rss: number; readonly private?: number };
+  /** The databases that it serves. */
   readonly databases: readonly DatabaseStatus[];
+}
+
+/** Answer to {@link StatusRequest}. */
+export interface StatusAnswer extends AnswerBase, DaemonStatus {
+  readonly status: "ok";
 }
 
 /** Any answer that is an error. */

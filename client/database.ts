@@ -1,0 +1,335 @@
+/**
+ * A database behind its daemon, as the caller sees it.
+ *
+ * @module
+ */
+import { setTimeout } from "node:timers";
+import { fileURLToPath } from "node:url";
+import { Connection, type OkAnswer } from "./connection.ts";
+import { endpointOf, endpointOfName } from "./endpoint.ts";
+import { SkylineError } from "./errors.ts";
+import { WIRE_LIMITS } from "./limits.ts";
+import type { DaemonStatus, ExecBatchAnswer, QueryAnswer, StatusAnswer } from "./protocol.ts";
+import {
+  type BatchResult,
+  batchResultOf,
+  type ExecResult,
+  objectsOf,
+  type Row,
+  rowidOf,
+  type RunResult,
+  valuesOf,
+} from "./results.ts";
+import { openSocket } from "./socket.ts";
+import { type BatchStatement, Statement, statementText, wholeNumber } from "./statement.ts";
+import type { Integers, SqlParameter, SqlParameters, SqlValue } from "./values.ts";
+
+/** How to connect. */
+export interface ConnectOptions {
+  /** Milliseconds that connecting, and each call by default, may take: 10,000 by default; 0: no bound. */
+  readonly timeoutMs?: number;
+  /** `auto`, the default: INTEGER as `number` where that is exact, else `bigint`. `bigint`: always `bigint`. */
+  readonly integers?: Integers;
+}
+
+/** How to do one call. */
+export interface CallOptions {
+  /** Milliseconds that it may take; 0: no bound. By default what `connect` was given. */
+  readonly timeoutMs?: number;
+}
+
+/** How to do one batch. */
+export interface BatchOptions extends CallOptions {
+  /** Do nothing unless the database's revision is still this one: `REVISION_CHANGED`. */
+  readonly ifRev?: number;
+}
+
+/** The client gives up so much later than the daemon, whose answer says what became of the request. */
+const GRACE_MS = 1_000;
+/** SQL texts known to write although rows are asked of them: enough for a program's own, bounded for made-up ones. */
+const WRITING_SQL_MAX = 1_000;
+const GONE_POLL_MS = 20;
+
+/**
+ * Connects to the daemon of a database.
+ *
+ * @param file the database file's path or `file:` URL; or the daemon's plain second name, given to it with `--pipe`.
+ * @throws {SkylineError} `NOT_RUNNING` when the file does not exist or no daemon serves it; `NO_PERMISSION`, `TIMEOUT`,
+ * `TOO_MANY_CONNECTIONS`.
+ * @throws {TypeError} {RangeError} for arguments that are not of the kinds above.
+ *
+ * @example
+ * ```ts
+ * await using db = await connect("data/app.db");
+ * await db.run("insert into note (text) values (?)", ["milk"]);
+ * const notes = await db.all("select * from note");
+ * ```
+ */
+export function connect(
+  file: string | URL | { readonly pipe: string },
+  options: ConnectOptions = {},
+): Promise<Database> {
+  return Database.connect(file, options);
+}
+
+/**
+ * A database behind its daemon. Calls may be made at once and without waiting for one another: those that write take
+ * effect in the order in which they were made, and a read sees the writes made before it.
+ *
+ * Every method that reaches the daemon rejects with {@link SkylineError} when it fails there or on the way, and with
+ * TypeError or RangeError when its arguments cannot be meant.
+ */
+export class Database {
+  readonly #connection: Connection;
+  readonly #timeoutMs: number;
+  readonly #integers: Integers;
+  readonly #writingSql = new Set<string>();
+
+  private constructor(connection: Connection, timeoutMs: number, integers: Integers) {
+    this.#connection = connection;
+    this.#timeoutMs = timeoutMs;
+    this.#integers = integers;
+  }
+
+  /** The same as the function `connect`. */
+  static async connect(
+    file: string | URL | { readonly pipe: string },
+    options: ConnectOptions = {},
+  ): Promise<Database> {
+    const timeoutMs = timeoutOf(options.timeoutMs ?? 10_000);
+    const integers = options.integers ?? "auto";
+    if (integers !== "auto" && integers !== "bigint") {
+      throw new TypeError(`integers is "auto" or "bigint", not ${String(integers)}`);
+    }
+    const connection = await Connection.open(endpointFor(file), { timeoutMs });
+    try {
+      // A daemon that cannot serve one more says so only now, and what is no daemon says nothing.
+      await connection.request({ type: "Ping" }, { timeoutMs, readOnly: true });
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    return new Database(connection, timeoutMs, integers);
+  }
+
+  /** Executes one statement; resolves when what it did is durable. */
+  async run(sql: string, params?: SqlParameters, options?: CallOptions): Promise<RunResult> {
+    const answer = await this.#write(`{${statementText(sql, params)}}`, options, ',"results":true');
+    const result = answer.results![0];
+    return {
+      changes: result.changes,
+      lastInsertRowid: rowidOf(result, this.#integers),
+      rev: answer.rev,
+    };
+  }
+
+  /** Executes a script of several statements without parameters, such as a schema: all of it or nothing. */
+  async exec(script: string, options?: CallOptions): Promise<ExecResult> {
+    const answer = await this.#write(`{${statementText(script, undefined)}}`, options, "");
+    return { changes: answer.rows_affected, rev: answer.rev };
+  }
+
+  /**
+   * The rows of one statement as objects; of a statement that writes, those of its RETURNING. The type `T` is the
+   * caller's word, not checked. Where two columns have one name the last one wins: {@link Database.values} has both.
+   *
+   * A statement that writes is first refused as a read, then sent again; a write made in between comes before it. Its SQL
+   * is remembered and from then on sent as a write at once.
+   */
+  async all<T = Row>(sql: string, params?: SqlParameters, options?: CallOptions): Promise<T[]> {
+    const { columns, rows } = await this.#rows(sql, params, options);
+    return objectsOf(columns, valuesOf(rows, this.#integers)) as T[];
+  }
+
+  /** The first row as an object, or `undefined`. All rows are sent: let the SQL have a `limit 1`. */
+  async get<T = Row>(
+    sql: string,
+    params?: SqlParameters,
+    options?: CallOptions,
+  ): Promise<T | undefined> {
+    const { columns, rows } = await this.#rows(sql, params, options);
+    return objectsOf(columns, valuesOf(rows.slice(0, 1), this.#integers))[0] as T | undefined;
+  }
+
+  /** The rows as arrays, in the order of the columns. */
+  async values<T extends unknown[] = SqlValue[]>(
+    sql: string,
+    params?: SqlParameters,
+    options?: CallOptions,
+  ): Promise<T[]> {
+    const { rows } = await this.#rows(sql, params, options);
+    return valuesOf(rows, this.#integers) as T[];
+  }
+
+  /**
+   * Executes statements as one transaction: all of them or none. They are sent together; none can depend on what the
+   * program makes of another's rows. For that read first, and give the read's revision as `ifRev`.
+   */
+  async batch(
+    statements: readonly BatchStatement[],
+    options: BatchOptions = {},
+  ): Promise<BatchResult> {
+    if (!Array.isArray(statements) || statements.length === 0) {
+      throw new TypeError("A batch is an array of one statement or more");
+    }
+    const stmts = statements.map(({ sql, params, expect }) =>
+      `{${statementText(sql, params, expect)}}`
+    ).join();
+    const { ifRev } = options;
+    const condition = ifRev === undefined ? "" : `,"if_rev":${wholeNumber("ifRev", ifRev)}`;
+    const answer = await this.#write(stmts, options, `,"results":true${condition}`);
+    return {
+      rev: answer.rev,
+      results: answer.results!.map((result) => batchResultOf(result, this.#integers)),
+    };
+  }
+
+  /**
+   * Makes a statement of a template: every `${value}` becomes a parameter, never a part of the SQL.
+   *
+   * @example
+   * ```ts
+   * const rows = await db.sql`select * from note where id = ${id}`;
+   * await db.batch([db.sql`delete from note where id = ${id}`, db.sql`insert into log values (${id})`]);
+   * ```
+   */
+  sql<T = Row>(text: TemplateStringsArray, ...values: SqlParameter[]): Statement<T> {
+    // Called with a string it would take SQL that was put together.
+    if (!Array.isArray(text) || !Object.hasOwn(text, "raw")) {
+      throw new TypeError("sql is the tag of a template: db.sql`select ${1}`");
+    }
+    return new Statement<T>(this, text.join("?"), values);
+  }
+
+  /** How the daemon is doing: what `skylinedb-daemon status --json` shows. */
+  async status(options?: CallOptions): Promise<DaemonStatus> {
+    const timeoutMs = this.#timeout(options);
+    const { status: _, id: __, ...status } = await this.#send<StatusAnswer>(
+      '"type":"Status"',
+      { timeoutMs, readOnly: true },
+    );
+    return status;
+  }
+
+  /** Waits for the calls in flight and ends the connection. Further calls reject with `CLOSED`. */
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  /**
+   * Ends the daemon, for everyone: it completes what it has taken, and this resolves when it does not listen any more, so
+   * that its files can be replaced. This client is closed by it.
+   */
+  async shutdown(options?: CallOptions): Promise<void> {
+    const timeoutMs = this.#timeout(options);
+    const giveUpAt = timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
+    try {
+      await this.#send('"type":"Shutdown"', { timeoutMs });
+    } catch (error) {
+      // It was already ending, and is gone without an answer.
+      if (!(error instanceof SkylineError && error.code === "CONNECTION_LOST")) throw error;
+    }
+    await this.#connection.close();
+    while (await isListening(this.#connection.endpoint)) {
+      if (performance.now() > giveUpAt) {
+        throw new SkylineError("TIMEOUT", "The daemon did not end within the time given", {
+          hint: "It may still complete a long statement; status tells.",
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
+    }
+  }
+
+  /** Closes: see {@link Database.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #rows(
+    sql: string,
+    params: SqlParameters | undefined,
+    options: CallOptions | undefined,
+  ): Promise<Pick<QueryAnswer, "columns" | "rows">> {
+    const statement = statementText(sql, params);
+    if (!this.#writingSql.has(sql)) {
+      try {
+        return await this.#call<QueryAnswer>(`"type":"Query",${statement}`, options, true);
+      } catch (error) {
+        if (!(error instanceof SkylineError && error.code === "NOT_READ_ONLY")) throw error;
+      }
+      this.#rememberWriting(sql);
+    }
+    const { results } = await this.#write(`{${statement}}`, options, ',"results":true');
+    return { columns: results![0].columns ?? [], rows: results![0].rows ?? [] };
+  }
+
+  #rememberWriting(sql: string): void {
+    if (this.#writingSql.size >= WRITING_SQL_MAX) {
+      for (const oldest of this.#writingSql) {
+        this.#writingSql.delete(oldest);
+        break;
+      }
+    }
+    this.#writingSql.add(sql);
+  }
+
+  #write(
+    stmts: string,
+    options: CallOptions | undefined,
+    further: string,
+  ): Promise<ExecBatchAnswer> {
+    return this.#call(`"type":"ExecBatch","stmts":[${stmts}]${further}`, options, false);
+  }
+
+  /** Sends a request that the daemon ends by a deadline. */
+  #call<Answer extends OkAnswer>(
+    members: string,
+    options: CallOptions | undefined,
+    readOnly: boolean,
+  ): Promise<Answer> {
+    const timeoutMs = this.#timeout(options);
+    const bound = timeoutMs === 0 ? WIRE_LIMITS.timeoutMsMax : timeoutMs;
+    return this.#send(`${members},"timeout_ms":${bound}`, {
+      timeoutMs: timeoutMs === 0 ? 0 : timeoutMs + GRACE_MS,
+      readOnly,
+    });
+  }
+
+  async #send<Answer extends OkAnswer>(
+    members: string,
+    options: { readonly timeoutMs: number; readonly readOnly?: boolean },
+  ): Promise<Answer> {
+    try {
+      return await this.#connection.requestText<Answer>(members, options);
+    } catch (error) {
+      // The error was made where the answer came in; here the stack leads to who asked.
+      if (error instanceof SkylineError) Error.captureStackTrace(error);
+      throw error;
+    }
+  }
+
+  #timeout(options: CallOptions | undefined): number {
+    const given = options?.timeoutMs;
+    return given === undefined ? this.#timeoutMs : timeoutOf(given);
+  }
+}
+
+function timeoutOf(timeoutMs: number): number {
+  return wholeNumber("timeoutMs", timeoutMs, WIRE_LIMITS.timeoutMsMax);
+}
+
+function endpointFor(file: string | URL | { readonly pipe: string }): string {
+  if (typeof file === "string" && file !== "") return endpointOf(file);
+  if (file instanceof URL) return endpointOf(fileURLToPath(file));
+  if (typeof file === "object" && typeof file?.pipe === "string") return endpointOfName(file.pipe);
+  throw new TypeError('connect takes a path, a file: URL or { pipe: "name" }');
+}
+
+async function isListening(endpoint: string): Promise<boolean> {
+  try {
+    (await openSocket(endpoint, 1_000)).destroy();
+    return true;
+  } catch (error) {
+    return !(error instanceof SkylineError && error.code === "NOT_RUNNING");
+  }
+}

@@ -1,0 +1,6 @@
+/**
+ * Client of skylinedb-daemon: see `connect`.
+ *
+ * @module
+ */
+export * from "./client/mod.ts";
