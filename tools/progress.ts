@@ -12,6 +12,9 @@ export interface Progress {
   failed(): void;
 }
 
+/** Two spinners would draw over one another: the second of two steps at once has none. */
+let spinning = false;
+
 /**
  * Announces a step: on a terminal with a spinner and the seconds that have passed, elsewhere
  * with one plain line.
@@ -19,23 +22,28 @@ export interface Progress {
  * @param text what happens, and how long it takes
  */
 export async function progress(text: string): Promise<Progress> {
-  if (!Deno.stderr.isTerminal()) {
+  if (spinning || !Deno.stderr.isTerminal()) {
     console.error(text);
     return { done: (result) => console.error(result), failed() {} };
   }
+  spinning = true;
   const { default: yoctoSpinner } = await import("yocto-spinner");
   const spinner = yoctoSpinner({ text }).start();
   const started = Date.now();
   const timer = setInterval(() => {
     spinner.text = `${text}: ${Math.round((Date.now() - started) / 1000)} s`;
   }, 1000);
+  const stop = () => {
+    clearInterval(timer);
+    spinning = false;
+  };
   return {
     done(result) {
-      clearInterval(timer);
+      stop();
       spinner.success(result);
     },
     failed() {
-      clearInterval(timer);
+      stop();
       spinner.error(text);
     },
   };

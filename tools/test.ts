@@ -10,7 +10,6 @@
  */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { buildSqlite } from "./build_sqlite.ts";
 import { testPrograms } from "./test_programs.ts";
 import { testCounts } from "./test_summary.ts";
 
@@ -19,19 +18,20 @@ const TAIL = 65_536;
 
 const ROOT = join(import.meta.dirname!, "..");
 
-await buildSqlite();
-const programs = await testPrograms();
+const { environment, failures } = await testPrograms();
 const winePrefix = await Deno.makeTempDir({ prefix: "skylinedb-wine-" });
 let failed = true;
 try {
-  const env = { ...programs, WINEPREFIX: winePrefix, WINEDEBUG: "-all" };
+  const env = { ...environment, WINEPREFIX: winePrefix, WINEDEBUG: "-all" };
   const { code, tail } = await runTests(testArguments(Deno.args), env);
-  // A runner that fails by itself, such as on a type error, counts as a failed test.
+  // A runner that fails by itself, such as on a type error, counts as a failed test,
+  // and so does a program that could not be made.
   const counts = testCounts(tail) ?? { passed: 0, failed: 1, skipped: 0 };
+  counts.failed += failures;
   failed = code !== 0 || counts.failed > 0 || counts.passed === 0;
   console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 } finally {
-  await endWine(winePrefix, programs.SKYLINEDB_TEST_WINE);
+  await endWine(winePrefix, environment.SKYLINEDB_TEST_WINE);
 }
 Deno.exit(failed ? 1 : 0);
 

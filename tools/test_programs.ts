@@ -21,42 +21,67 @@ const KEEP_EXECUTABLES_MS = 3_600_000;
 
 type Environment = Record<string, string>;
 
-/**
- * Returns the variables for all programs: `SKYLINEDB_TEST_EXE`, `SKYLINEDB_TEST_EXE_WINDOWS` with
- * `SKYLINEDB_TEST_WINE` and `SKYLINEDB_TEST_WINE_DLL`, `SKYLINEDB_TEST_NODE` (Node 24) and
- * `SKYLINEDB_TEST_DENO_2_6`. What is set already is left as it is.
- */
-export async function testPrograms(): Promise<Environment> {
-  return {
-    ...await provide("SKYLINEDB_TEST_EXE", "the executable", nativeExecutable),
-    ...await provide("SKYLINEDB_TEST_EXE_WINDOWS", "the Windows executable", windowsExecutable),
-    ...await provide("SKYLINEDB_TEST_NODE", "Node 24", node),
-    ...await provide("SKYLINEDB_TEST_DENO_2_6", "Deno 2.6", deno26),
-  };
+const WINDOWS = "x86_64-pc-windows-msvc";
+
+/** What there is for tests to run. */
+export interface TestPrograms {
+  /** The variables that name the programs. */
+  environment: Environment;
+  /** How many could not be made although all that it takes is there: each is a failure. */
+  failures: number;
 }
 
-/** Why a program is not there, for the user. */
+/** Why a program cannot be had on this machine, for the user. */
 class Unavailable extends Error {}
 
+/**
+ * Builds the SQLite library, and returns the variables for all programs: `SKYLINEDB_TEST_EXE`,
+ * `SKYLINEDB_TEST_EXE_WINDOWS` with `SKYLINEDB_TEST_WINE` and `SKYLINEDB_TEST_WINE_DLL`,
+ * `SKYLINEDB_TEST_NODE` (Node 24) and `SKYLINEDB_TEST_DENO_2_6`. What is set already is left as
+ * it is.
+ */
+export async function testPrograms(): Promise<TestPrograms> {
+  const programs: TestPrograms = { environment: {}, failures: 0 };
+  await provide(programs, "SKYLINEDB_SQLITE", "SQLite", libraries);
+  await provide(programs, "SKYLINEDB_TEST_EXE", "the executable", nativeExecutable);
+  await provide(
+    programs,
+    "SKYLINEDB_TEST_EXE_WINDOWS",
+    "the Windows executable",
+    windowsExecutable,
+  );
+  await provide(programs, "SKYLINEDB_TEST_NODE", "Node 24", node);
+  await provide(programs, "SKYLINEDB_TEST_DENO_2_6", "Deno 2.6", deno26);
+  return programs;
+}
+
 async function provide(
+  programs: TestPrograms,
   variable: string,
   what: string,
-  find: () => Promise<string | Environment>,
-): Promise<Environment> {
-  if (Deno.env.get(variable)) return {};
+  find: () => Promise<Environment>,
+): Promise<void> {
+  if (Deno.env.get(variable)) return;
   try {
-    const found = await find();
-    return typeof found === "string" ? { [variable]: found } : found;
+    Object.assign(programs.environment, await find());
   } catch (error) {
-    if (!(error instanceof Unavailable)) throw error;
-    console.log(`Skipping tests of ${what}: ${error.message}`);
-    return {};
+    const message = Error.isError(error) ? error.message : String(error);
+    if (error instanceof Unavailable) return console.log(`Skipping tests of ${what}: ${message}`);
+    console.log(`Cannot provide ${what}: ${message}`);
+    programs.failures += 1;
   }
 }
 
-async function nativeExecutable(): Promise<string> {
+/** The daemon finds them in the cache. Side by side: each takes 30 s of one core. */
+async function libraries(): Promise<Environment> {
+  const targets = [Deno.build.target, ...(Deno.env.get("EXE_DENORT_WINDOWS") ? [WINDOWS] : [])];
+  await Promise.all(targets.map((target) => buildSqlite({ target })));
+  return {};
+}
+
+async function nativeExecutable(): Promise<Environment> {
   const runtime = Deno.env.get("EXE_DENORT") ?? Deno.env.get("DENORT_BIN");
-  return await executable(Deno.build.target, runtime);
+  return { SKYLINEDB_TEST_EXE: await executable(Deno.build.target, runtime) };
 }
 
 async function windowsExecutable(): Promise<Environment> {
@@ -64,7 +89,7 @@ async function windowsExecutable(): Promise<Environment> {
     .map((name) => Deno.env.get(name));
   if (Deno.build.os === "windows") throw new Unavailable("it is the executable of this system");
   if (!runtime || !wine) throw new Unavailable("EXE_DENORT_WINDOWS or EXE_WINE is not set");
-  const path = await executable("x86_64-pc-windows-msvc", runtime);
+  const path = await executable(WINDOWS, runtime);
   const variables: Environment = { SKYLINEDB_TEST_EXE_WINDOWS: path, SKYLINEDB_TEST_WINE: wine };
   if (dll) {
     await Deno.copyFile(dll, join(dirname(path), "bcryptprimitives.dll")); // Wine 8 lacks it
@@ -94,10 +119,10 @@ async function executable(target: string, runtime: string | undefined): Promise<
     return output;
   } catch (error) {
     report.failed();
-    if (runtime !== undefined) throw error;
-    // Without a runtime at hand the compiler downloads one, which may be impossible here.
-    const cause = Error.isError(error) ? error.message : String(error);
-    throw new Unavailable(cause.replaceAll(/\s+/g, " ").slice(0, 300));
+    if (runtime !== undefined || !/denort/.test(String(error))) throw error;
+    throw new Unavailable(
+      "the runtime for it cannot be downloaded; DENORT_BIN may name one for this Deno",
+    );
   } finally {
     await Deno.remove(building, { recursive: true });
   }
@@ -131,16 +156,16 @@ async function removeUnused(all: string): Promise<void> {
   }
 }
 
-async function node(): Promise<string> {
+async function node(): Promise<Environment> {
   const binary = join("node", "bin", Deno.build.os === "windows" ? "node.exe" : "node");
-  return await npmProgram("node", NODE, binary);
+  return { SKYLINEDB_TEST_NODE: await npmProgram("node", NODE, binary) };
 }
 
-async function deno26(): Promise<string> {
+async function deno26(): Promise<Environment> {
   const chosen = Deno.env.get("EXE_DENO");
-  if (chosen) return chosen;
+  if (chosen) return { SKYLINEDB_TEST_DENO_2_6: chosen };
   const binary = join("deno", Deno.build.os === "windows" ? "deno.exe" : "deno");
-  return await npmProgram("deno", DENO_2_6, binary);
+  return { SKYLINEDB_TEST_DENO_2_6: await npmProgram("deno", DENO_2_6, binary) };
 }
 
 /** Installs a program from npm into the cache, once. */

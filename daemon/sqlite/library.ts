@@ -90,7 +90,7 @@ function systemLibrary(): Library {
     ? "/usr/lib/libsqlite3.dylib" // in no folder: the loader serves it from its shared cache
     : "libsqlite3.so.0";
   try {
-    Deno.dlopen(path, {}); // left open: the caller opens it again at once
+    Deno.dlopen(path, {}).close(); // no symbol of it was taken, so closing is safe
   } catch {
     throw new Error(
       `Cannot load SQLite: no library was built, and the system has no ${path}. Run ` +

@@ -99,20 +99,25 @@ Deno.test("buildSqlite() throws RangeError when it does not know the target", as
 Deno.test("buildSqlite() makes a library with the recipe's options", {
   ignore: !existsSync(cachedLibraryPath(Deno.build.target)), // no C compiler here
 }, () => {
-  const { symbols } = Deno.dlopen(cachedLibraryPath(Deno.build.target), {
+  const library = Deno.dlopen(cachedLibraryPath(Deno.build.target), {
     sqlite3_compileoption_used: { parameters: ["buffer"], result: "i32" },
     sqlite3_threadsafe: { parameters: [], result: "i32" },
     sqlite3session_create: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   });
-  assert.equal(symbols.sqlite3_threadsafe(), 2);
-  for (
-    const option of [
-      ...["THREADSAFE=2", "ENABLE_FTS5", "ENABLE_RTREE", "ENABLE_MATH_FUNCTIONS"],
-      ...["ENABLE_DBSTAT_VTAB", "ENABLE_PREUPDATE_HOOK", "ENABLE_SESSION"],
-      ...["STMTJRNL_SPILL=1048576", "LIKE_DOESNT_MATCH_BLOBS"],
-    ]
-  ) {
-    const name = new TextEncoder().encode(`${option}\0`);
-    assert.equal(symbols.sqlite3_compileoption_used(name), 1, option);
+  try {
+    const { symbols } = library;
+    assert.equal(symbols.sqlite3_threadsafe(), 2);
+    for (
+      const option of [
+        ...["THREADSAFE=2", "ENABLE_FTS5", "ENABLE_RTREE", "ENABLE_MATH_FUNCTIONS"],
+        ...["ENABLE_DBSTAT_VTAB", "ENABLE_PREUPDATE_HOOK", "ENABLE_SESSION"],
+        ...["STMTJRNL_SPILL=1048576", "LIKE_DOESNT_MATCH_BLOBS"],
+      ]
+    ) {
+      const name = new TextEncoder().encode(`${option}\0`);
+      assert.equal(symbols.sqlite3_compileoption_used(name), 1, option);
+    }
+  } finally {
+    library.close();
   }
 });
