@@ -83,7 +83,9 @@ export function refusal(
     case PRAGMA:
       return pragmaRefusal(first()?.toLowerCase() ?? "", second());
     case FUNCTION:
-      return second()?.toLowerCase() === "load_extension" ? "load_extension() is not allowed" : null;
+      return second()?.toLowerCase() === "load_extension"
+        ? "load_extension() is not allowed"
+        : null;
   }
   if (isTemporary(action)) return "temporary objects are not allowed";
   return isOwn(first()) || isOwn(second()) ? `${OWN_PREFIX} tables are the daemon's own` : null;

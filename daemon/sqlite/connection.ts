@@ -5,7 +5,7 @@
  */
 import { type Principal, refusal } from "./authorizer.ts";
 import { RESULT, SqliteError } from "./errors.ts";
-import { cString, type DatabaseHandle, databaseConfig, sqlite } from "./ffi.ts";
+import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { Statement } from "./statement.ts";
 
 // Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
@@ -177,10 +177,9 @@ export class Connection {
     if (code !== RESULT.OK) throw this.error(code);
     const handle = Deno.UnsafePointer.create(out[0]);
     const used = Number(out[1] - BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(text))));
-    return {
-      statement: handle === null ? null : new Statement(this, handle),
-      tail: used >= text.length - 1 ? "" : new TextDecoder().decode(text.subarray(used, -1)),
-    };
+    const tail = used >= text.length - 1 ? "" : decoder.decode(text.subarray(used, -1));
+    const own = tail === "" ? sql : sql.slice(0, -tail.length);
+    return { statement: handle === null ? null : new Statement(this, handle, own), tail };
   }
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
@@ -366,6 +365,7 @@ export class Connection {
   }
 }
 
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const dbStatus = new Int32Array(2);
 const dbStatusBytes = new Uint8Array(dbStatus.buffer);
 

@@ -76,7 +76,9 @@ export function resultCodeName(code: number): string {
   const primary = PRIMARY[code & 0xff];
   if (primary === undefined) return `SQLITE_${code}`;
   const extended = EXTENDED[primary]?.split(" ")[(code >> 8) - 1];
-  return extended === undefined || extended === "-" ? `SQLITE_${primary}` : `SQLITE_${primary}_${extended}`;
+  return extended === undefined || extended === "-"
+    ? `SQLITE_${primary}`
+    : `SQLITE_${primary}_${extended}`;
 }
 
 /** A call of SQLite's that failed. */

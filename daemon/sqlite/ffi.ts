@@ -35,7 +35,10 @@ const SYMBOLS = {
   sqlite3_limit: { parameters: ["pointer", "i32", "i32"], result: "i32" },
   sqlite3_file_control: { parameters: ["pointer", "buffer", "i32", "buffer"], result: "i32" },
   sqlite3_set_authorizer: { parameters: ["pointer", "function", "pointer"], result: "i32" },
-  sqlite3_progress_handler: { parameters: ["pointer", "i32", "function", "pointer"], result: "void" },
+  sqlite3_progress_handler: {
+    parameters: ["pointer", "i32", "function", "pointer"],
+    result: "void",
+  },
   sqlite3_wal_hook: { parameters: ["pointer", "function", "pointer"], result: "pointer" },
   sqlite3_interrupt: { parameters: ["pointer"], result: "void" },
   sqlite3_get_autocommit: { parameters: ["pointer"], result: "i32" },

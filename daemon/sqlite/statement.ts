@@ -24,6 +24,8 @@ export class ParameterMismatchError extends Error {
 export class Statement {
   readonly #connection: Connection;
   readonly #handle: StatementHandle;
+  /** Its SQL, without what followed it. */
+  readonly sql: string;
   /** How many parameters it takes. */
   readonly parameterCount: number;
   /** Whether it cannot write to the database file. */
@@ -31,9 +33,10 @@ export class Statement {
   #names: string[] | undefined;
 
   /** Takes over a handle; {@link Connection.prepare} makes statements. */
-  constructor(connection: Connection, handle: StatementHandle) {
+  constructor(connection: Connection, handle: StatementHandle, sql: string) {
     this.#connection = connection;
     this.#handle = handle;
+    this.sql = sql;
     this.parameterCount = sqlite().sqlite3_bind_parameter_count(handle);
     this.readOnly = sqlite().sqlite3_stmt_readonly(handle) !== 0;
   }

@@ -1,0 +1,223 @@
+/**
+ * One database: its writer, its readers, its queue.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Log } from "../process/log.ts";
+import { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { CostlyStatements } from "./costly_statements.ts";
+import { cannotOpen } from "./database_file.ts";
+import { timeout } from "./drivers.ts";
+import { databaseBusy, GroupCommit, QueuedWrite, type Writer } from "./group_commit.ts";
+import { type Query, type QueryOutcome, Readers } from "./readers.ts";
+import { Transaction } from "./transaction.ts";
+import type { Write, WriteOutcome } from "./write.ts";
+import { BUSY, WriteQueue } from "./write_queue.ts";
+
+/** How a database is served. */
+export interface DatabaseOptions {
+  /** `full`: a write survives a loss of power; `normal`: it survives the end of the process. */
+  readonly durability: "full" | "normal";
+  readonly foreignKeys: boolean;
+  /** Leave `-wal` and `-shm` when it is closed. */
+  readonly keepWal: boolean;
+  readonly log: Log;
+  /** Whether waiting for a moment may bring more requests. */
+  othersMaySend(): boolean;
+}
+
+/** Counts and sizes, for `Status`. */
+export interface DatabaseFigures {
+  readonly rev: number;
+  readonly queued: number;
+  readonly writes: number;
+  readonly groups: number;
+  readonly failures: number;
+  readonly queries: number;
+  readonly walFrames: number;
+  readonly walFramesLeft: number;
+}
+
+/** A database that is open. Its writes take effect in the order in which they are given. */
+export class Database {
+  /** The file's real path. */
+  readonly path: string;
+  readonly #options: DatabaseOptions;
+  readonly #checkpoints: Checkpoints;
+  readonly #commits: GroupCommit;
+  readonly #queue: WriteQueue<QueuedWrite>;
+  readonly #readers: Readers;
+  #writer: Writer;
+  #isLocked = false;
+
+  private constructor(path: string, options: DatabaseOptions, writer: Writer) {
+    this.path = path;
+    this.#options = options;
+    this.#writer = writer;
+    this.#checkpoints = new Checkpoints(options.log);
+    this.#readers = new Readers(path);
+    this.#commits = new GroupCommit({
+      costly: new CostlyStatements(),
+      log: options.log,
+      writer: () => this.#writer,
+      reopen: () => this.#reopen(),
+    });
+    this.#queue = new WriteQueue<QueuedWrite>({
+      commit: (queued) => this.#commit(queued),
+      expire: ({ settle }) => settle(this.#isLocked ? databaseBusy() : timeout()),
+      maintain: () => this.#checkpoints.run(this.#writer.connection),
+      othersMaySend: options.othersMaySend,
+    });
+  }
+
+  /**
+   * Opens the file at `path`, which exists and which nobody else serves; waits up to 5 s for other processes' locks.
+   *
+   * @throws {SkylineError} `CANNOT_OPEN`, `DATABASE_BUSY`.
+   */
+  static async open(path: string, options: DatabaseOptions): Promise<Database> {
+    const until = performance.now() + LIMITS.openBusyMs;
+    for (;;) {
+      try {
+        return new Database(path, options, openWriter(path, options));
+      } catch (error) {
+        if (!(error instanceof SqliteError)) throw error;
+        if (error.primary !== RESULT.BUSY) throw cannotOpen(path, ...reasonOf(error));
+        if (performance.now() > until) throw openBusy(path);
+      }
+      await sleep(LIMITS.busyPauseMs.max);
+    }
+  }
+
+  /** Executes a write; settles when it is durable, or has failed. */
+  write(write: Write): Promise<WriteOutcome> {
+    return new Promise((resolve) => this.#queue.push(new QueuedWrite(write, resolve)));
+  }
+
+  /** Answers a query, at once if it is quick; it sees all writes that have been settled. */
+  query(query: Query): QueryOutcome | Promise<QueryOutcome> {
+    return this.#readers.query(query);
+  }
+
+  /** The revision of the last commit. */
+  get revision(): number {
+    return this.#writer.revision;
+  }
+
+  /** Counts and sizes. */
+  figures(): DatabaseFigures {
+    return {
+      rev: this.revision,
+      queued: this.#queue.length,
+      ...this.#commits.counts,
+      queries: this.#readers.count,
+      walFrames: this.#writer.connection.walFrames,
+      walFramesLeft: this.#checkpoints.framesLeft,
+    };
+  }
+
+  /** Commits what is queued and closes, so that the file stands alone again. Nothing may be asked of it any more. */
+  async close(): Promise<void> {
+    await this.#queue.idle();
+    // Readers first: while one is open, closing the writer leaves -wal and -shm.
+    await this.#readers.close();
+    const { connection } = this.#writer;
+    try {
+      connection.truncateWal();
+    } catch (error) {
+      // A reader of another process; whoever opens the file next finds the log and uses it.
+      this.#options.log.warn("The log could not be emptied", { database: this.path, error });
+    }
+    closeWriter(this.#writer);
+  }
+
+  #commit(queued: readonly QueuedWrite[]): number | Promise<number> {
+    const settled = this.#commits.commit(queued);
+    this.#isLocked = settled === BUSY;
+    return settled;
+  }
+
+  /** After a COMMIT whose outcome is not known: closing and opening recovers the log as a crash would. */
+  async #reopen(): Promise<void> {
+    await this.#readers.close();
+    closeWriter(this.#writer);
+    this.#writer = openWriter(this.path, this.#options);
+    // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
+    this.#writer.connection.truncateWal();
+  }
+}
+
+function openWriter(path: string, options: DatabaseOptions): Writer {
+  const connection = Connection.open(path);
+  try {
+    configure(connection, options);
+    if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
+    const revision = Transaction.createState(connection);
+    return { connection, transaction: new Transaction(connection), revision };
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+function configure(
+  connection: Connection,
+  { durability, foreignKeys, keepWal }: DatabaseOptions,
+): void {
+  if (connection.readOnly) return;
+  set(connection, "journal_mode", "wal");
+  set(connection, "synchronous", durability === "full" ? 2 : 1);
+  set(connection, "foreign_keys", foreignKeys ? 1 : 0);
+  // Apple's fsync leaves data in the drive's cache; elsewhere the two have no effect.
+  if (durability === "full") {
+    connection.exec("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1");
+  }
+  connection.watchWal();
+  if (keepWal) connection.keepWal();
+}
+
+/** Sets a PRAGMA and reads it back: one that SQLite cannot set stays silently as it was. */
+function set(connection: Connection, pragma: string, value: string | number): void {
+  connection.exec(`PRAGMA ${pragma} = ${value}`);
+  const now = connection.get(`PRAGMA ${pragma}`)?.[0];
+  if (now !== value) {
+    throw new SqliteError(RESULT.ERROR, `PRAGMA ${pragma} is ${now}, not ${value}`);
+  }
+}
+
+function closeWriter({ connection, transaction }: Writer): void {
+  transaction.finalize();
+  connection.close();
+}
+
+function reasonOf(error: SqliteError): [reason: string, hint?: string] {
+  switch (error.primary) {
+    case RESULT.NOTADB:
+      return ["it is not a SQLite database", "Name another file, or one that does not exist yet"];
+    case RESULT.CORRUPT:
+      return [`it is damaged (${error.message})`, "Restore it from a backup"];
+    case RESULT.CANTOPEN:
+    case RESULT.READONLY:
+      return [
+        `this user may not write to it and its folder (${error.codeName})`,
+        "Change the access rights",
+      ];
+    default:
+      return [`${error.message} (${error.codeName})`];
+  }
+}
+
+function openBusy(path: string): SkylineError {
+  return new SkylineError(
+    "DATABASE_BUSY",
+    `Cannot open database ${path}: another process keeps it locked`,
+    {
+      hint: "End that process, or let it write through the daemon.",
+    },
+  );
+}

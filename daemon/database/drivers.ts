@@ -1,0 +1,175 @@
+/**
+ * Driving an execution: inline, where the loop waits for it, or beside the loop, where it goes on meanwhile.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import { SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import type { Statement } from "../sqlite/statement.ts";
+import type { CostlyStatements } from "./costly_statements.ts";
+import { type Execution, standsAlone } from "./execution.ts";
+import { Semaphore } from "./semaphore.ts";
+
+/** Thrown where an execution cannot be done inline; it is to be run again beside the loop. */
+export class NotInline extends Error {}
+
+/** What a driver needs to know of an execution beside itself. */
+export interface Drive {
+  readonly connection: Connection;
+  readonly costly: CostlyStatements;
+  /** When it is given up, on the clock of `performance.now()`. */
+  readonly deadline: number;
+  /** Whether nobody waits for it any more. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Drives an execution to its end without giving the loop a turn.
+ *
+ * @throws {NotInline} when a step or the whole takes too long, or a statement is known to; a transaction may have been
+ * undone then.
+ */
+export function driveInline<T>(execution: Execution<T>, drive: Drive, untilMs: number): T {
+  let next = execution.next();
+  while (!next.done) {
+    const statement = next.value;
+    let row: boolean;
+    try {
+      const now = performance.now();
+      if (now > untilMs || drive.costly.steppingOf(statement.sql) !== "inline") {
+        throw new NotInline();
+      }
+      row = stepInline(statement, drive, now);
+    } catch (error) {
+      next = execution.throw(error);
+      continue;
+    }
+    next = execution.next(row);
+  }
+  return next.value;
+}
+
+/** A step under the clock. One that hardly looked at the clock is remembered as well: an FTS5 rebuild is 11 operations. */
+function stepInline(statement: Statement, { connection, costly }: Drive, now: number): boolean {
+  connection.inlineUntil = now + LIMITS.stepInlineMs;
+  try {
+    return statement.step();
+  } catch (error) {
+    if (!isInterrupt(error)) throw error;
+    throw new NotInline();
+  } finally {
+    connection.inlineUntil = Infinity;
+    if (performance.now() - now > LIMITS.stepInlineMs) costly.mark(statement.sql);
+  }
+}
+
+function isInterrupt(error: unknown): boolean {
+  return error instanceof SqliteError && error.primary === RESULT.INTERRUPT;
+}
+
+/**
+ * Drives an execution to its end beside the loop: costly steps on another thread, cheap ones inline with turns of the
+ * loop in between.
+ *
+ * @throws {NotInline} when a step inline took too long after all: run the execution again.
+ * @throws {SkylineError} `TIMEOUT` at the deadline.
+ */
+export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Promise<T> {
+  let turnAt = performance.now() + LIMITS.stepInlineMs;
+  let current: StatementSteps | undefined;
+  let next = execution.next();
+  while (!next.done) {
+    if (current?.statement !== next.value) current = new StatementSteps(next.value, drive);
+    let row: boolean;
+    try {
+      if (performance.now() > turnAt) {
+        await turn();
+        turnAt = performance.now() + LIMITS.stepInlineMs;
+      }
+      checkTime(drive);
+      row = await current.step();
+    } catch (error) {
+      next = execution.throw(error);
+      continue;
+    }
+    if (!row) current = undefined;
+    next = execution.next(row);
+  }
+  return next.value;
+}
+
+function checkTime({ deadline, signal }: Drive): void {
+  if (performance.now() >= deadline) throw timeout();
+  if (signal?.aborted) throw gone();
+}
+
+function gone(): SkylineError {
+  return new SkylineError("TIMEOUT", "The connection that asked for it has gone");
+}
+
+/** The error of a request that did not end by its deadline. */
+export function timeout(): SkylineError {
+  return new SkylineError("TIMEOUT", "The request did not end by its deadline and was undone");
+}
+
+/** Lets the loop take a turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** One run of a statement, beside the loop. */
+class StatementSteps {
+  readonly #stepping;
+  #lastMs = Infinity;
+  #offLoopMs = 0;
+
+  constructor(readonly statement: Statement, readonly drive: Drive) {
+    this.#stepping = standsAlone(statement.sql)
+      ? "offLoop"
+      : drive.costly.steppingOf(statement.sql);
+  }
+
+  async step(): Promise<boolean> {
+    if (this.#isInline()) return stepInline(this.statement, this.drive, performance.now());
+    const row = await this.#stepOffLoop();
+    if (!row && this.#offLoopMs < LIMITS.stepCheapMs) this.drive.costly.unmark(this.statement.sql);
+    return row;
+  }
+
+  #isInline(): boolean {
+    return this.#stepping === "inline" ||
+      this.#stepping === "mixed" && this.#lastMs < LIMITS.stepCheapMs;
+  }
+
+  async #stepOffLoop(): Promise<boolean> {
+    const { connection, deadline, signal } = this.drive;
+    await slowSteps.acquire();
+    const started = performance.now();
+    let interrupted = false;
+    const interrupt = () => {
+      interrupted = true;
+      connection.interrupt();
+    };
+    const timer = setTimeout(interrupt, deadline - started);
+    signal?.addEventListener("abort", interrupt);
+    try {
+      return await connection.offLoop(() => this.statement.stepOffLoop());
+    } catch (error) {
+      if (!interrupted || !isInterrupt(error)) throw error;
+      throw signal?.aborted ? gone() : timeout();
+    } finally {
+      // Before anything else runs on the connection: an interrupt that finds nothing would stay for the next.
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", interrupt);
+      slowSteps.release();
+      this.#lastMs = performance.now() - started;
+      this.#offLoopMs += this.#lastMs;
+    }
+  }
+}
+
+/** Of the whole process: the threads are shared by all databases. */
+const slowSteps = new Semaphore(LIMITS.slowStepsMax);

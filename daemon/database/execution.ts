@@ -1,0 +1,318 @@
+/**
+ * Executing statements, step by step. An execution is a generator that yields each statement that is to be stepped and
+ * is given whether there was a row: so the same execution can be driven inline or off the loop (`drivers.ts`).
+ *
+ * @module
+ */
+import { type ErrorCode, SkylineError } from "../../client/errors.ts";
+import { WIRE_LIMITS } from "../../client/limits.ts";
+import type { Expectation } from "../../client/protocol.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import { type BindValues, ParameterMismatchError, type Statement } from "../sqlite/statement.ts";
+import type { Write, WriteStatement } from "./write.ts";
+
+/** Yields statements to step, is given whether there was a row, and ends with what came of it. */
+export type Execution<T> = Generator<Statement, T, boolean>;
+
+/** What a write did, before it has a revision. */
+export interface Executed {
+  readonly rowsAffected: number;
+  readonly results?: string;
+}
+
+/** What a query returned. */
+export interface QueryResult {
+  /** A JSON array of names. */
+  readonly columns: string;
+  /** A JSON array of rows. */
+  readonly rows: string;
+}
+
+/** Room in an answer for what surrounds the rows. */
+const ANSWER_OVERHEAD_BYTES = 1024;
+
+/** Collects rows as JSON, up to what fits into a frame. */
+class RowCollector {
+  columns: string | undefined;
+  count = 0;
+  readonly #rows: string[] = [];
+  #bytesLeft: number;
+
+  constructor(readonly wanted: boolean, bytesMax: number) {
+    this.#bytesLeft = bytesMax;
+  }
+
+  addRow(statement: Statement): void {
+    this.count++;
+    if (!this.wanted) return;
+    // After the first step, because a schema change may have made it another statement.
+    this.addColumns(statement);
+    const row = statement.rowJson();
+    this.#spend(Buffer.byteLength(row) + 1);
+    this.#rows.push(row);
+  }
+
+  addColumns(statement: Statement): void {
+    if (!this.wanted || this.columns !== undefined || statement.columnCount === 0) return;
+    this.columns = JSON.stringify(statement.columnNames());
+    this.#spend(Buffer.byteLength(this.columns));
+  }
+
+  #spend(bytes: number): void {
+    this.#bytesLeft -= bytes;
+    if (this.#bytesLeft < 0) {
+      throw new SkylineError("RESULT_TOO_LARGE", "The answer would be over 10 MiB");
+    }
+  }
+
+  get bytesLeft(): number {
+    return this.#bytesLeft;
+  }
+
+  get rows(): string {
+    return `[${this.#rows.join(",")}]`;
+  }
+}
+
+/** Executes all statements of a write, in the transaction that is open. Throws a {@link SkylineError} where one fails. */
+export function* executeWrite(connection: Connection, write: Write): Execution<Executed> {
+  // What the request before left here would show through SQL's last_insert_rowid().
+  connection.lastInsertRowid = 0n;
+  const results: string[] = [];
+  let bytesLeft = WIRE_LIMITS.frameBytesMax - ANSWER_OVERHEAD_BYTES;
+  let rowsAffected = 0;
+  for (let index = 0; index < write.statements.length; index++) {
+    const done = yield* executeStatement(connection, write, index, bytesLeft);
+    rowsAffected += done.changes;
+    if (done.result !== undefined) {
+      bytesLeft = done.bytesLeft;
+      results.push(done.result);
+    }
+  }
+  return write.results ? { rowsAffected, results: `[${results.join(",")}]` } : { rowsAffected };
+}
+
+/** What one statement of a write did. */
+export interface StatementDone {
+  readonly changes: number;
+  /** The JSON of a `StatementResult`, if results are wanted. */
+  readonly result?: string;
+  /** Bytes that the answer has left. */
+  readonly bytesLeft: number;
+}
+
+/** Executes the statement `index` of a write. */
+export function* executeStatement(
+  connection: Connection,
+  write: Write,
+  index: number,
+  bytesLeft: number,
+): Execution<StatementDone> {
+  const statement = write.statements[index];
+  const rows = new RowCollector(write.results, bytesLeft - 100);
+  try {
+    const changes = yield* executeSql(connection, statement, rows);
+    checkExpectation(statement.expect, changes, rows.count);
+    if (!write.results) return { changes, bytesLeft };
+    const returned = rows.columns === undefined
+      ? ""
+      : `,"columns":${rows.columns},"rows":${rows.rows}`;
+    const result =
+      `{"changes":${changes},"last_insert_rowid":${connection.lastInsertRowid}${returned}}`;
+    return { changes, result, bytesLeft: rows.bytesLeft };
+  } catch (error) {
+    throw statementError(error, index);
+  }
+}
+
+/** Executes a query, which must not write. */
+export function* executeQuery(
+  connection: Connection,
+  sql: string,
+  params: BindValues,
+): Execution<QueryResult> {
+  const rows = new RowCollector(true, WIRE_LIMITS.frameBytesMax - ANSWER_OVERHEAD_BYTES);
+  try {
+    const statement = connection.cached(sql) ?? prepareQuery(connection, sql);
+    yield* runStatement(connection, statement, params, rows);
+    return { columns: rows.columns ?? "[]", rows: rows.rows };
+  } catch (error) {
+    throw statementError(error, 0);
+  }
+}
+
+function prepareQuery(connection: Connection, sql: string): Statement {
+  const first = prepareForClient(connection, sql);
+  if (first.statement === null) throw new SkylineError("SQL_ERROR", "the SQL is empty");
+  if (!isBlank(connection, first.tail)) {
+    first.statement.finalize();
+    throw new SkylineError("SQL_ERROR", "a Query is one statement");
+  }
+  if (!first.statement.readOnly) {
+    first.statement.finalize();
+    throw new SkylineError("NOT_READ_ONLY", "the statement would write");
+  }
+  connection.cache(sql, first.statement);
+  return first.statement;
+}
+
+function* executeSql(
+  connection: Connection,
+  { sql, params }: WriteStatement,
+  rows: RowCollector,
+): Execution<number> {
+  const cached = connection.cached(sql);
+  if (cached !== undefined) return yield* runStatement(connection, cached, params, rows);
+  const first = prepareForClient(connection, sql);
+  if (first.statement === null && first.tail === "") {
+    throw new SkylineError("SQL_ERROR", "the SQL is empty");
+  }
+  if (first.statement !== null && isBlank(connection, first.tail)) {
+    if (sql.length > LIMITS.cachedSqlLengthMax || isVacuum(sql)) {
+      return yield* runOnce(connection, first.statement, params, rows);
+    }
+    connection.cache(sql, first.statement);
+    return yield* runStatement(connection, first.statement, params, rows);
+  }
+  if (Object.keys(params).length > 0) {
+    first.statement?.finalize();
+    throw new ParameterMismatchError("a script of several statements takes no parameters");
+  }
+  return yield* executeScript(connection, first);
+}
+
+type PreparedForClient = ReturnType<Connection["prepare"]>;
+
+function* executeScript(connection: Connection, first: PreparedForClient): Execution<number> {
+  let changes = 0;
+  let next = first;
+  for (;;) {
+    if (next.statement !== null) {
+      changes += yield* runOnce(connection, next.statement, [], new RowCollector(false, 0));
+    }
+    if (next.tail === "") return changes;
+    next = prepareForClient(connection, next.tail);
+  }
+}
+
+function* runOnce(
+  connection: Connection,
+  statement: Statement,
+  params: BindValues,
+  rows: RowCollector,
+): Execution<number> {
+  try {
+    return yield* runStatement(connection, statement, params, rows);
+  } finally {
+    statement.finalize();
+  }
+}
+
+/** Runs a statement to its end; gives how many rows it changed. */
+function* runStatement(
+  connection: Connection,
+  statement: Statement,
+  params: BindValues,
+  rows: RowCollector,
+): Execution<number> {
+  connection.principal = isVacuum(statement.sql) ? "vacuum" : "client";
+  try {
+    statement.bind(params);
+    const before = connection.totalChanges;
+    while (yield statement) rows.addRow(statement);
+    rows.addColumns(statement);
+    // What the statement before changed stays visible where this one is not an INSERT, UPDATE or DELETE.
+    return connection.totalChanges === before ? 0 : connection.changes;
+  } finally {
+    // At once: an unreset RETURNING would make the RELEASE and the COMMIT fail.
+    statement.reset();
+    statement.clearBindings();
+    connection.principal = "own";
+  }
+}
+
+function prepareForClient(connection: Connection, sql: string): PreparedForClient {
+  connection.principal = isVacuum(sql) ? "vacuum" : "client";
+  try {
+    return connection.prepare(sql, { persistent: true });
+  } finally {
+    connection.principal = "own";
+  }
+}
+
+function isBlank(connection: Connection, tail: string): boolean {
+  if (tail.trim() === "") return true;
+  try {
+    const { statement, tail: rest } = prepareForClient(connection, tail);
+    statement?.finalize();
+    return statement === null && rest === "";
+  } catch {
+    // It does not stand by itself yet (a script whose first statement makes the table of the second).
+    return false;
+  }
+}
+
+// Each alternative ends at one place only: an ambiguous one would cost exponential time on a text of many comments.
+const LEADING = String.raw`^(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*`;
+const VACUUM = new RegExp(LEADING + String.raw`VACUUM\b`, "i");
+const STANDS_ALONE = new RegExp(LEADING + String.raw`(?:VACUUM|REINDEX)\b`, "i");
+
+/** Whether the SQL starts with a VACUUM, which runs outside a transaction only. */
+export function isVacuum(sql: string): boolean {
+  return VACUUM.test(sql);
+}
+
+/** Whether the SQL starts with what is long by nature and hardly looks at the progress handler. */
+export function standsAlone(sql: string): boolean {
+  return STANDS_ALONE.test(sql);
+}
+
+function checkExpectation(
+  expect: Expectation | undefined,
+  changes: number,
+  rows: number,
+): void {
+  if (expect === undefined) return;
+  if (expect.changes !== undefined && expect.changes !== changes) {
+    throw new SkylineError(
+      "EXPECTATION_FAILED",
+      `expected ${expect.changes} changes, there were ${changes}`,
+    );
+  }
+  if (expect.rows !== undefined && expect.rows !== rows) {
+    throw new SkylineError(
+      "EXPECTATION_FAILED",
+      `expected ${expect.rows} rows, there were ${rows}`,
+    );
+  }
+}
+
+const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
+  [RESULT.AUTH]: "NOT_ALLOWED",
+  [RESULT.FULL]: "DISK_FULL",
+};
+
+/** The error that the client is answered. One that is no failure of the statement is passed on as it is. */
+function statementError(error: unknown, index: number): unknown {
+  if (error instanceof SkylineError) {
+    if (error.statement !== undefined) return error;
+    return new SkylineError(error.code, `Statement ${index}: ${error.message}`, {
+      statement: index,
+    });
+  }
+  if (error instanceof ParameterMismatchError) {
+    return new SkylineError("PARAMETER_MISMATCH", `Statement ${index}: ${error.message}`, {
+      statement: index,
+    });
+  }
+  if (error instanceof SqliteError && error.primary !== RESULT.INTERRUPT) {
+    return new SkylineError(
+      CODE_OF_RESULT[error.primary] ?? "SQL_ERROR",
+      `Statement ${index}: ${error.message}`,
+      { statement: index, sqliteCode: error.codeName },
+    );
+  }
+  return error;
+}

@@ -1,0 +1,189 @@
+/**
+ * Queries, on connections that cannot write.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import type { BindValues, Statement } from "../sqlite/statement.ts";
+import { CostlyStatements } from "./costly_statements.ts";
+import { driveBeside, driveInline, NotInline, timeout } from "./drivers.ts";
+import { executeQuery, type QueryResult } from "./execution.ts";
+import { databaseBusy } from "./group_commit.ts";
+import { Semaphore } from "./semaphore.ts";
+import { SELECT_REVISION } from "./transaction.ts";
+
+/** A request to read; all its fields have been checked. */
+export interface Query {
+  readonly sql: string;
+  readonly params: BindValues;
+  /** When it is given up, on the clock of `performance.now()`. */
+  readonly deadline: number;
+  /** Ends it when nobody waits for it any more. */
+  readonly signal: AbortSignal;
+}
+
+/** What a query returned, and the revision that it was read at. */
+export interface QueryDone extends QueryResult {
+  readonly rev: number;
+}
+
+/** How a query ended. */
+export type QueryOutcome = QueryDone | SkylineError;
+
+/** A connection for reading, and the statement that holds its snapshot. */
+class Reader {
+  readonly connection: Connection;
+  readonly #revision: Statement;
+
+  constructor(path: string) {
+    this.connection = Connection.open(path, { readOnly: true });
+    this.#revision = this.connection.prepare(SELECT_REVISION, { persistent: true }).statement!;
+  }
+
+  /**
+   * Takes a snapshot and gives its revision. The statement stays at its row, so that the snapshot stays whatever
+   * becomes of other statements, until {@link Reader.endSnapshot}.
+   *
+   * @throws {SqliteError}
+   */
+  beginSnapshot(): number {
+    this.#revision.step();
+    return this.#revision.integer(0);
+  }
+
+  endSnapshot(): void {
+    this.#revision.reset();
+  }
+
+  close(): void {
+    this.#revision.finalize();
+    this.connection.close();
+  }
+}
+
+/** The readers of one database, opened as they are needed. */
+export class Readers {
+  readonly #path: string;
+  readonly #idle: Reader[] = [];
+  readonly #costly = new CostlyStatements();
+  /** One less than readers: a quick query always finds one. */
+  readonly #besideLoop = new Semaphore(LIMITS.readersMax - 1);
+  readonly #running = new Set<Promise<unknown>>();
+  /** Queries answered since the start. */
+  count = 0;
+
+  /** Readers of the file at `path`. */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Answers a query: at once if it is quick. Its snapshot is taken before this returns. */
+  query(query: Query): QueryOutcome | Promise<QueryOutcome> {
+    this.count++;
+    let reader: Reader | undefined;
+    let rev = 0;
+    try {
+      reader = this.#take();
+      rev = reader.beginSnapshot();
+      const { connection } = reader;
+      const drive = { connection, costly: this.#costly, ...query };
+      const result = driveInline(
+        executeQuery(connection, query.sql, query.params),
+        drive,
+        performance.now() + LIMITS.stepInlineMs,
+      );
+      this.#put(reader);
+      return { rev, ...result };
+    } catch (error) {
+      if (reader && error instanceof NotInline) {
+        return this.#tracked(this.#beside(query, reader, rev));
+      }
+      if (reader) this.#put(reader);
+      if (isBusy(error)) return this.#tracked(this.#retry(query));
+      return failure(error);
+    }
+  }
+
+  #take(): Reader {
+    return this.#idle.pop() ?? new Reader(this.#path);
+  }
+
+  #put(reader: Reader): void {
+    reader.endSnapshot();
+    this.#idle.push(reader);
+  }
+
+  #tracked<T>(running: Promise<T>): Promise<T> {
+    this.#running.add(running);
+    return running.finally(() => this.#running.delete(running));
+  }
+
+  /** Goes on beside the loop, with the snapshot that was taken, unless it has to wait for a place. */
+  async #beside(query: Query, first: Reader, firstRev: number): Promise<QueryOutcome> {
+    let reader = first;
+    let rev = firstRev;
+    const waits = !this.#besideLoop.tryAcquire();
+    if (waits) {
+      this.#put(reader);
+      await this.#besideLoop.acquire();
+      reader = this.#take();
+    }
+    try {
+      if (waits) rev = reader.beginSnapshot();
+      return { rev, ...await this.#runBeside(query, reader.connection) };
+    } catch (error) {
+      return failure(error);
+    } finally {
+      this.#put(reader);
+      this.#besideLoop.release();
+    }
+  }
+
+  async #runBeside(query: Query, connection: Connection): Promise<QueryResult> {
+    for (;;) {
+      try {
+        return await driveBeside(executeQuery(connection, query.sql, query.params), {
+          connection,
+          costly: this.#costly,
+          ...query,
+        });
+      } catch (error) {
+        if (!(error instanceof NotInline)) throw error;
+      }
+    }
+  }
+
+  /** Another process recovers the log or holds the file for itself: it is tried again until the deadline. */
+  async #retry(query: Query): Promise<QueryOutcome> {
+    await sleep(LIMITS.busyPauseMs.max);
+    if (performance.now() >= query.deadline) return databaseBusy();
+    if (query.signal.aborted) return timeout();
+    return this.query(query);
+  }
+
+  /** Waits for the queries that run, and closes. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#running);
+    for (const reader of this.#idle.splice(0)) reader.close();
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof SqliteError && error.primary === RESULT.BUSY ||
+    error instanceof SkylineError && error.sqliteCode?.startsWith("SQLITE_BUSY") === true;
+}
+
+function failure(error: unknown): SkylineError {
+  if (error instanceof SkylineError) return error;
+  if (error instanceof SqliteError) {
+    return new SkylineError("SQL_ERROR", error.message, {
+      sqliteCode: error.codeName,
+      retry: "safe",
+    });
+  }
+  return new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`, { retry: "safe" });
+}

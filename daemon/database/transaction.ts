@@ -1,0 +1,123 @@
+/**
+ * The statements that end and nest transactions on the write connection, and the database's revision.
+ *
+ * @module
+ */
+import { OWN_PREFIX } from "../sqlite/authorizer.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import type { Statement } from "../sqlite/statement.ts";
+
+const STATE_TABLE = `${OWN_PREFIX}state`;
+
+/** The query for the revision, on any connection. */
+export const SELECT_REVISION = `SELECT revision FROM ${STATE_TABLE} WHERE id = 1`;
+
+const CREATE_STATE = `
+  CREATE TABLE IF NOT EXISTS ${STATE_TABLE} (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
+  INSERT OR IGNORE INTO ${STATE_TABLE} VALUES (1, 0);`;
+
+/** The one transaction of the write connection, and the savepoint of one request in it. */
+export class Transaction {
+  readonly #connection: Connection;
+  readonly #begin: Statement;
+  readonly #commit: Statement;
+  readonly #rollback: Statement;
+  readonly #savepoint: Statement;
+  readonly #release: Statement;
+  readonly #undo: Statement;
+  readonly #setRevision: Statement;
+
+  /** Prepares the statements; {@link createState} has been called. */
+  constructor(connection: Connection) {
+    const prepare = (sql: string) => connection.prepare(sql, { persistent: true }).statement!;
+    this.#connection = connection;
+    this.#begin = prepare("BEGIN IMMEDIATE");
+    this.#commit = prepare("COMMIT");
+    this.#rollback = prepare("ROLLBACK");
+    this.#savepoint = prepare("SAVEPOINT request");
+    this.#release = prepare("RELEASE request");
+    this.#undo = prepare("ROLLBACK TO request");
+    this.#setRevision = prepare(`UPDATE ${STATE_TABLE} SET revision = ? WHERE id = 1`);
+  }
+
+  /** Makes the daemon's own table in a database that has none, and gives the revision. */
+  static createState(connection: Connection): number {
+    const exists = connection.get(`SELECT 1 FROM sqlite_schema WHERE name = '${STATE_TABLE}'`);
+    if (!exists) connection.exec(`BEGIN IMMEDIATE; ${CREATE_STATE} COMMIT`);
+    return connection.get(SELECT_REVISION)![0] as number;
+  }
+
+  /**
+   * Takes the write lock; false when another process has it.
+   *
+   * @throws {SqliteError}
+   */
+  begin(): boolean {
+    try {
+      this.#begin.run();
+      return true;
+    } catch (error) {
+      if (error instanceof SqliteError && error.primary === RESULT.BUSY) return false;
+      throw error;
+    }
+  }
+
+  /** Starts a request. */
+  savepoint(): void {
+    this.#savepoint.run();
+  }
+
+  /** Keeps what the request did. */
+  release(): void {
+    this.#release.run();
+  }
+
+  /** Undoes what the request did. */
+  undo(): void {
+    this.#undo.run();
+    this.#release.run();
+  }
+
+  /** Writes the revision that the COMMIT will make. */
+  setRevision(revision: number): void {
+    this.#setRevision.run([revision]);
+  }
+
+  /**
+   * Makes it durable.
+   *
+   * @throws {SqliteError} unless SQLITE_FULL, it is not known whether it is.
+   */
+  commit(): void {
+    this.#commit.run();
+  }
+
+  /** {@link Transaction.commit} on another thread. */
+  async commitOffLoop(): Promise<void> {
+    try {
+      await this.#connection.offLoop(() => this.#commit.stepOffLoop());
+    } finally {
+      this.#commit.reset();
+    }
+  }
+
+  /** Undoes the whole transaction, if SQLite has not done so itself. */
+  rollback(): void {
+    if (!this.#connection.autocommit) this.#rollback.run();
+  }
+
+  /** Releases the statements, so that the connection can be closed. */
+  finalize(): void {
+    const all = [
+      this.#begin,
+      this.#commit,
+      this.#rollback,
+      this.#savepoint,
+      this.#release,
+      this.#undo,
+      this.#setRevision,
+    ];
+    for (const statement of all) statement.finalize();
+  }
+}

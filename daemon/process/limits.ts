@@ -1,0 +1,68 @@
+/**
+ * Bounds of the daemon, each with its unit in its name and its reason beside it. Those of the wire stand in
+ * `client/limits.ts`.
+ *
+ * @module
+ */
+
+/** Bounds of the daemon. */
+export const LIMITS = {
+  // Connections
+  /** Connections of one endpoint. At its 255th client a Windows pipe's listener stops for ever; 14 are room for races. */
+  connectionsMax: 240,
+  /** From so many on, those that never sent anything make room, the longest silent first. */
+  connectionsCrowded: 200,
+  /** Requests of one connection that wait for their answers; past it the connection is not read further. */
+  connectionRequestsMax: 1_024,
+  /** Bytes of these requests, and separately of answers that the client does not fetch. */
+  connectionBytesMax: 4 * 1024 * 1024,
+  /** Bytes of half-received frames, of all connections together. */
+  partialFrameBytesMax: 64 * 1024 * 1024,
+  /** How long a half-received frame may bring no byte: local senders pause for milliseconds. */
+  partialFrameSilenceMs: 10_000,
+  /** How long a connection that is being refused may go on sending before it is cut. */
+  lingerMs: 1_000,
+
+  // Requests
+  /** A request's time from arrival to its end, unless it says `timeout_ms`. */
+  requestTimeoutMs: 30_000,
+
+  // Groups
+  /** Requests that share a commit. */
+  groupRequestsMax: 1_000,
+  /** Execution time after which a group takes no more requests. */
+  groupMs: 20,
+  /** Turns of the loop that a group may wait for more requests: Deno 2.9 reads only some of the ready sockets a turn. */
+  gatherTurnsMax: 16,
+  /** Time that a group may wait for more requests. */
+  gatherMs: 1,
+  /** Commits that lately took longer run off the loop; below, the way to another thread costs more than it saves. */
+  commitInlineMs: 5,
+
+  /** Statements of a request that may share a commit; a longer one runs alone, with turns of the loop in between. */
+  groupStatementsMax: 500,
+
+  // Statements
+  /** Time that the loop may be held by a step before it is interrupted and done off the loop. */
+  stepInlineMs: 5,
+  /** A step off the loop that took less says that its statement need not be there. */
+  stepCheapMs: 1,
+  /** Slow steps at once, of all databases: with 33, a trivial one was delayed by 0.9 s. */
+  slowStepsMax: 8,
+  /** Statements that a database remembers as costly. */
+  costlyStatementsMax: 200,
+  /** SQL up to so many UTF-16 units is kept prepared: longer text is rarely sent twice, and costs memory. */
+  cachedSqlLengthMax: 10_000,
+  /** Connections for reading, of one database: one for quick queries, the others for those off the loop. */
+  readersMax: 9,
+
+  // The file
+  /** How long to wait for another process's lock while opening. */
+  openBusyMs: 5_000,
+  /** Shortest and longest pause between two tries to get the lock. */
+  busyPauseMs: { min: 1, max: 20 },
+  /** Frames (pages) in the write-ahead log after which it is copied into the file: 4 MB of 4 KiB pages. */
+  checkpointFrames: 1_000,
+  /** Frames that a checkpoint copies inline at most; a larger backlog is copied off the loop. */
+  checkpointInlineFrames: 4_000,
+} as const;
