@@ -1,0 +1,42 @@
+/**
+ * Uses the client the way a program does, on whichever runtime runs it: `runtime_check.ts ENDPOINT`. Ends by itself with a
+ * connection left open, and prints one line when all was as it should be.
+ */
+import assert from "node:assert/strict";
+import process from "node:process";
+import { connect, real, SkylineError } from "../../mod.ts";
+
+const pipe = process.argv[2];
+
+{
+  await using db = await connect({ pipe }, { timeoutMs: 5_000 });
+  const bytes = new Uint8Array([0, 255]);
+  const params = [null, 1, -(2n ** 63n), real(2), 1.5, "é\0", bytes];
+  assert.deepEqual(await db.values("echo", params), [[
+    null,
+    1,
+    -(2n ** 63n),
+    2,
+    1.5,
+    "é\0",
+    bytes,
+  ]]);
+  const many = await Promise.all(Array.from({ length: 500 }, (_, i) => db.get("echo", [i])));
+  assert.deepEqual(many, Array.from({ length: 500 }, (_, i) => ({ a: i })));
+  const text = "é".repeat(3_000_000);
+  assert.deepEqual(await db.sql`echo ${text}`.values(), []);
+  assert.equal((await db.get<{ a: string }>("echo", [text]))!.a, text);
+  await assert.rejects(db.all("fail"), { name: "SkylineError", code: "SQL_ERROR" });
+  await assert.rejects(db.run("x", [], { timeoutMs: 1 }), { code: "TIMEOUT", retry: "unknown" });
+}
+
+const dropped = await connect({ pipe });
+await assert.rejects(dropped.run("drop"), { code: "CONNECTION_LOST", retry: "unknown" });
+await assert.rejects(connect({ pipe: "no-such-daemon" }), (error) => {
+  return error instanceof SkylineError && error.code === "NOT_RUNNING";
+});
+
+const idle = await connect({ pipe });
+// Nothing but the awaited answer keeps the process alive meanwhile, and afterwards nothing does.
+assert.deepEqual(await idle.values("late"), [[1]]);
+console.log("ok", "Deno" in globalThis ? "Deno" : "Node");
