@@ -61,6 +61,7 @@ export async function compile(
     // With deno.lock the compiler embeds every package that it names, 12 MB that are not needed:
     // it gets a lock of its own, which holds what the entry imports.
     const lock = join(folder, "deno.lock");
+    await Deno.writeTextFile(lock, '{ "version": "5" }'); // stays so when no package is imported
     const resolution = ["--quiet", "--config", join(ROOT, "deno.json"), "--lock", lock];
     await run(deno, ["cache", ...resolution, "--no-check", entry]);
     await checkLock(lock);

@@ -23,3 +23,21 @@ Deno.test("compile() embeds the daemon, its library and no other package", {
   assert.ok(text.includes("SQLite format 3"), "the library is inside");
   assert.ok(!text.includes("prebuild-install"), "what only builds the library is not");
 });
+
+Deno.test("compile() takes an entry that imports no package", {
+  ignore: !Deno.env.get("EXE_DENORT"), // the runtime may have to be downloaded
+}, async () => {
+  const folder = await Deno.makeTempDir({ prefix: "skylinedb-compile-" });
+  try {
+    const entry = join(folder, "entry.ts");
+    await Deno.writeTextFile(entry, 'console.log("ran", Deno.build.standalone);\n');
+    const output = join(folder, "program");
+    const { path, size } = await compile({ entry, output });
+    assert.deepEqual([path, size], [output, (await Deno.stat(output)).size]);
+    const { stdout } = await new Deno.Command(path, { signal: AbortSignal.timeout(30_000) })
+      .output();
+    assert.equal(new TextDecoder().decode(stdout), "ran true\n");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
