@@ -50,43 +50,54 @@ const LINUX = [
 
 const WINDOWS = ["-DSQLITE_API=__declspec(dllexport)", "-static-libgcc", "-s"];
 
-/** Per target: its flags, the libraries it links, its name for zig, and a cross compiler's. */
-const TARGETS: Record<string, { flags: string[]; link: string[]; zig: string; cross: string[] }> = {
+interface Target {
+  flags: string[];
+  /** The libraries that it links. */
+  link: string[];
+  /** Its name for zig; for Linux with the oldest glibc that Deno runs on. */
+  zig: string;
+  /** A cross compiler for it. */
+  cross?: string;
+  /** Its name for the compiler of macOS. */
+  arch?: string;
+}
+
+const TARGETS: Record<string, Target> = {
   "x86_64-unknown-linux-gnu": {
     flags: LINUX,
     link: ["-lm", "-ldl", "-lpthread"],
     zig: "x86_64-linux-gnu.2.27",
-    cross: ["x86_64-linux-gnu-gcc"],
+    cross: "x86_64-linux-gnu-gcc",
   },
   "aarch64-unknown-linux-gnu": {
     flags: LINUX,
     link: ["-lm", "-ldl", "-lpthread"],
     zig: "aarch64-linux-gnu.2.27",
-    cross: ["aarch64-linux-gnu-gcc"],
+    cross: "aarch64-linux-gnu-gcc",
   },
   "x86_64-apple-darwin": {
     flags: UNIX,
     link: [],
     zig: "x86_64-macos",
-    cross: Deno.build.os === "darwin" ? ["cc", "-arch", "x86_64"] : [],
+    arch: "x86_64",
   },
   "aarch64-apple-darwin": {
     flags: UNIX,
     link: [],
     zig: "aarch64-macos",
-    cross: Deno.build.os === "darwin" ? ["cc", "-arch", "arm64"] : [],
+    arch: "arm64",
   },
   "x86_64-pc-windows-msvc": {
     flags: WINDOWS,
     link: [],
     zig: "x86_64-windows-gnu",
-    cross: ["x86_64-w64-mingw32-gcc"],
+    cross: "x86_64-w64-mingw32-gcc",
   },
   "aarch64-pc-windows-msvc": {
     flags: WINDOWS,
     link: [],
     zig: "aarch64-windows-gnu",
-    cross: ["aarch64-w64-mingw32-clang"],
+    cross: "aarch64-w64-mingw32-clang",
   },
 };
 
@@ -116,7 +127,7 @@ export async function buildSqlite(
   if (compiler === null) {
     console.error(
       `SQLite is not built for ${target}: no C compiler found. Install ` +
-        (target === Deno.build.target ? "one (cc or gcc)" : TARGETS[target]!.cross[0] ?? "zig") +
+        (target === Deno.build.target ? "one (cc or gcc)" : TARGETS[target]!.cross ?? "zig") +
         ', or "pip install ziglang".',
     );
     return null;
@@ -144,22 +155,30 @@ async function checkBuildName(source: string): Promise<void> {
   );
 }
 
-/** Returns the first command among those that can compile for the target that is installed. */
-async function findCompiler(target: string): Promise<string[] | null> {
-  const { cross, zig } = TARGETS[target]!;
-  const candidates: string[][] = [];
+/** A compiler's command, and what makes it compile for the target. */
+interface Compiler {
+  command: string[];
+  choice: string[];
+}
+
+/** Returns the first compiler for the target that is installed. */
+async function findCompiler(target: string): Promise<Compiler | null> {
+  const { arch, cross, zig } = TARGETS[target]!;
+  const candidates: Compiler[] = [];
   if (target === Deno.build.target) {
     const chosen = Deno.env.get("CC")?.trim();
-    if (chosen) candidates.push(chosen.split(/\s+/));
-    candidates.push(["cc"], ["gcc"]);
+    if (chosen) candidates.push({ command: chosen.split(/\s+/), choice: [] });
+    candidates.push({ command: ["cc"], choice: [] }, { command: ["gcc"], choice: [] });
   }
-  if (cross.length > 0) candidates.push(cross);
-  candidates.push(["zig", "cc", "-target", zig]);
-  for (const python of ["python3", "python"]) {
-    candidates.push([python, "-m", "ziglang", "cc", "-target", zig]);
+  if (cross !== undefined) candidates.push({ command: [cross], choice: [] });
+  if (arch !== undefined && Deno.build.os === "darwin") {
+    candidates.push({ command: ["cc"], choice: ["-arch", arch] });
+  }
+  for (const zigCommand of [["zig"], ["python3", "-m", "ziglang"], ["python", "-m", "ziglang"]]) {
+    candidates.push({ command: [...zigCommand, "cc"], choice: ["-target", zig] });
   }
   for (const candidate of candidates) {
-    if (await runs([...candidate, "--version"])) return candidate;
+    if (await runs([...candidate.command, "--version"])) return candidate;
   }
   return null;
 }
@@ -177,7 +196,7 @@ async function runs([program, ...args]: string[]): Promise<boolean> {
 async function compileInto(
   path: string,
   source: string,
-  compiler: string[],
+  { command, choice }: Compiler,
   target: string,
 ): Promise<void> {
   await Deno.mkdir(dirname(path), { recursive: true });
@@ -186,10 +205,11 @@ async function compileInto(
   try {
     const output = join(folder, basename(path)); // the suffix: mingw would add .exe
     const { flags, link } = TARGETS[target]!;
-    const [program, ...first] = compiler;
+    const [program, ...first] = command;
     const { success, stderr } = await new Deno.Command(program!, {
       args: [
         ...first,
+        ...choice,
         "-shared",
         OPTIMISATION,
         ...DEFINES,
@@ -205,7 +225,7 @@ async function compileInto(
     }).output();
     if (!success) {
       throw new Error(
-        `${compiler.join(" ")} could not build SQLite:\n${new TextDecoder().decode(stderr)}`,
+        `${command.join(" ")} could not build SQLite:\n${new TextDecoder().decode(stderr)}`,
       );
     }
     await publish(output, path);

@@ -17,7 +17,7 @@ const NODE = "24.21.0";
 /** The last of its line on npm; 2.6.10, the oldest supported, is not there. */
 const DENO_2_6 = "2.6.8";
 /** An executable is some 95 MB, and every change of a source makes another. */
-const KEEP_EXECUTABLES_MS = 3_600_000;
+const KEEP_EXECUTABLES_MS = 1_800_000;
 
 type Environment = Record<string, string>;
 
