@@ -13,7 +13,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   "mod.ts": ["client"],
   "client": [],
   "daemon/sqlite": ["client"],
-  "daemon/process": ["client"],
+  "daemon/process": ["client", "deno.json"], // for the version
+  "deno.json": [],
   "daemon/database": ["daemon/sqlite", "daemon/process", "client"],
   "daemon/server": ["daemon/database", "daemon/sqlite", "daemon/process", "client"],
   "daemon/commands": [
