@@ -95,7 +95,7 @@ function base64(bytes: Uint8Array): string {
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 /** Reads base64 with padding; `null` when it is not that. */
-export function bytesOfBase64(text: unknown): Uint8Array | null {
+export function bytesOfBase64(text: unknown): Uint8Array<ArrayBuffer> | null {
   if (typeof text !== "string" || text.length % 4 !== 0 || !BASE64.test(text)) return null;
   const buffer = Buffer.from(text, "base64");
   // A small one lies in a pool that Buffer shares among many: who gets it must not see, nor keep, the others.

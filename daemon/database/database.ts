@@ -104,6 +104,11 @@ export class Database {
     return this.#readers.query(query);
   }
 
+  /** What its writes survive. */
+  get durability(): "full" | "normal" {
+    return this.#options.durability;
+  }
+
   /** The revision of the last commit. */
   get revision(): number {
     return this.#writer.revision;

@@ -16,6 +16,8 @@ export const LIMITS = {
   connectionRequestsMax: 1_024,
   /** Bytes of these requests, and separately of answers that the client does not fetch. */
   connectionBytesMax: 4 * 1024 * 1024,
+  /** Bytes of answers that a client lets lie before its connection is cut: what was already under way may exceed the above. */
+  connectionUnreadBytesMax: 64 * 1024 * 1024,
   /** Bytes of half-received frames, of all connections together. */
   partialFrameBytesMax: 64 * 1024 * 1024,
   /** How long a half-received frame may bring no byte: local senders pause for milliseconds. */

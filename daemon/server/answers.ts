@@ -1,0 +1,59 @@
+/**
+ * Answers as JSON text.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import type { SkylineError } from "../../client/errors.ts";
+import type { RequestId } from "../../client/protocol.ts";
+import type { QueryDone } from "../database/readers.ts";
+import type { WriteDone } from "../database/write.ts";
+
+function start(id: RequestId | undefined, status: string): string {
+  return id === undefined
+    ? `{"status":"${status}"`
+    : `{"id":${JSON.stringify(id)},"status":"${status}"`;
+}
+
+/** The answer to a write that is durable. */
+export function writeAnswer(id: RequestId | undefined, done: WriteDone): string {
+  const results = done.results === undefined ? "" : `,"results":${done.results}`;
+  return `${start(id, "ok")},"rev":${done.rev},"rows_affected":${done.rowsAffected}${results}}`;
+}
+
+/** The answer to a query. */
+export function queryAnswer(id: RequestId | undefined, done: QueryDone): string {
+  return `${start(id, "ok")},"rev":${done.rev},"columns":${done.columns},"rows":${done.rows}}`;
+}
+
+/** An answer of plain fields. */
+export function fieldsAnswer(id: RequestId | undefined, fields: object = {}): string {
+  const rest = JSON.stringify(fields).slice(1);
+  return start(id, "ok") + (rest === "}" ? rest : `,${rest}`);
+}
+
+/** The answer of whatever went wrong. */
+export function errorAnswer(id: RequestId | undefined, error: SkylineError): string {
+  const { message, code, sqliteCode, statement, retry, hint } = error;
+  const fields = {
+    message: message.toWellFormed(),
+    code,
+    sqlite_code: sqliteCode,
+    statement,
+    retry,
+    hint,
+  };
+  return `${start(id, "error")},${JSON.stringify(fields).slice(1)}`;
+}
+
+/** Puts texts into frames, one after the other. */
+export function framesOf(texts: readonly string[]): Buffer {
+  const lengths = texts.map((text) => Buffer.byteLength(text));
+  const frames = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + 4 + length, 0));
+  let at = 0;
+  for (let i = 0; i < texts.length; i++) {
+    at = frames.writeUInt32LE(lengths[i], at);
+    at += frames.write(texts[i], at);
+  }
+  return frames;
+}

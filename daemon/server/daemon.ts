@@ -1,0 +1,173 @@
+/**
+ * The daemon: databases, their endpoints, and the order in which all begins and ends.
+ *
+ * @module
+ */
+import { endpointOf, endpointOfName } from "../../client/endpoint.ts";
+import { Database } from "../database/database.ts";
+import { prepareFile } from "../database/database_file.ts";
+import type { DaemonConfig } from "../process/config.ts";
+import type { Log } from "../process/log.ts";
+import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
+import { acquireInstance, type Instance } from "../process/single_instance.ts";
+import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../sqlite/ffi.ts";
+import { Listener } from "./listener.ts";
+import { type Host, Router, type Served } from "./router.ts";
+import { PartialFrames } from "./session.ts";
+import { statusFields } from "./status.ts";
+
+/** One file that is served. */
+interface ServedFile extends Served {
+  readonly instance: Instance;
+  readonly listeners: Listener[];
+}
+
+/** A daemon that serves. */
+export class Daemon implements Host {
+  readonly #log: Log;
+  readonly #files: ServedFile[] = [];
+  readonly #startedAt = performance.now();
+  readonly #partialFrames = new PartialFrames();
+  readonly #router = new Router(this);
+  #shutdown: Promise<void> | undefined;
+  #resolveStopped!: () => void;
+  /** Settles when everything is closed and every answer is sent. */
+  readonly stopped: Promise<void> = new Promise((resolve) => this.#resolveStopped = resolve);
+
+  private constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** See {@link startDaemon}. */
+  static async start(config: DaemonConfig, log: Log): Promise<Daemon> {
+    const daemon = new Daemon(log);
+    daemon.#warnOfOldSqlite();
+    try {
+      for (const path of new Set(config.files.map(prepareFile))) await daemon.#serve(path, config);
+    } catch (error) {
+      await daemon.#closeAll();
+      throw error;
+    }
+    return daemon;
+  }
+
+  #warnOfOldSqlite(): void {
+    if (sqliteVersionNumber() >= SAFE_CHECKPOINT_VERSION) return;
+    this.#log.warn(
+      "This SQLite is older than 3.51.3, whose checkpoints are safer: build the daemon's own",
+      {
+        sqlite: sqliteVersion(),
+      },
+    );
+  }
+
+  async #serve(path: string, config: DaemonConfig): Promise<void> {
+    const endpoint = endpointOf(path);
+    if (Deno.build.os !== "windows") prepareRuntimeFolder();
+    const instance = await acquireInstance(path, { endpoint, pid: Deno.pid, path });
+    const listeners: Listener[] = [];
+    let database: Database;
+    try {
+      database = await Database.open(path, {
+        ...config,
+        log: this.#log,
+        othersMaySend: () => connectionsOf(listeners) > 1,
+      });
+    } catch (error) {
+      instance.release();
+      throw error;
+    }
+    const file = { database, path, endpoint, instance, listeners };
+    this.#files.push(file);
+    const endpoints = config.pipe === undefined
+      ? [endpoint]
+      : [endpoint, endpointOfName(config.pipe)];
+    for (const each of endpoints) {
+      listeners.push(
+        await Listener.open(each, {
+          router: this.#router,
+          home: file,
+          partialFrames: this.#partialFrames,
+          log: this.#log,
+        }),
+      );
+    }
+    this.#log.info("Serving", {
+      database: path,
+      endpoints,
+      rev: database.revision,
+      sqlite: sqliteVersion(),
+    });
+  }
+
+  get served(): readonly Served[] {
+    return this.#files;
+  }
+
+  /** The files that are served, and where. */
+  get databases(): readonly { readonly path: string; readonly endpoint: string }[] {
+    return this.#files;
+  }
+
+  get stopping(): boolean {
+    return this.#shutdown !== undefined;
+  }
+
+  status(): object {
+    return statusFields(this.#files, {
+      uptimeMs: Math.round(performance.now() - this.#startedAt),
+      connections: this.#files.reduce((sum, { listeners }) => sum + connectionsOf(listeners), 0),
+    });
+  }
+
+  /**
+   * Stops accepting, drains, checkpoints and closes; settles when the files are closed, and {@link Daemon.stopped} when
+   * the last answers have been sent as well.
+   */
+  shutdown(): Promise<void> {
+    return this.#shutdown ??= this.#end();
+  }
+
+  async #end(): Promise<void> {
+    this.#log.info("Shutting down");
+    await this.#closeAll();
+    // Whoever asked for it is answered once this settles, and its answer is sent before the connections are closed.
+    setTimeout(() => this.#closeConnections(), 0);
+  }
+
+  async #closeAll(): Promise<void> {
+    const listeners = this.#listeners();
+    for (const listener of listeners) listener.stopAccepting();
+    await Promise.all(listeners.map((listener) => listener.idle()));
+    for (const { database, path, instance } of this.#files) {
+      await database.close().catch((error) =>
+        this.#log.error("Closing failed", { database: path, error })
+      );
+      instance.release();
+    }
+  }
+
+  async #closeConnections(): Promise<void> {
+    await Promise.all(this.#listeners().map((listener) => listener.close()));
+    this.#log.info("Stopped");
+    this.#resolveStopped();
+  }
+
+  #listeners(): Listener[] {
+    return this.#files.flatMap(({ listeners }) => listeners);
+  }
+}
+
+function connectionsOf(listeners: readonly Listener[]): number {
+  return listeners.reduce((sum, { connections }) => sum + connections, 0);
+}
+
+/**
+ * Opens the databases and listens at their endpoints, one for each and the configured name.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN`, `DATABASE_BUSY`.
+ * @throws {AlreadyRunningError} when a file is served already.
+ */
+export function startDaemon(config: DaemonConfig, log: Log): Promise<Daemon> {
+  return Daemon.start(config, log);
+}

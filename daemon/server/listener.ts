@@ -1,0 +1,143 @@
+/**
+ * Listening on a pipe or a Unix socket.
+ *
+ * @module
+ */
+import { connect, createServer, type Server, type Socket } from "node:net";
+import process from "node:process";
+import { SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import { Session, type SessionOptions } from "./session.ts";
+
+const IS_WINDOWS = Deno.build.os === "windows";
+
+/** Listens at one endpoint and keeps its connections. */
+export class Listener {
+  readonly endpoint: string;
+  readonly #server: Server;
+  readonly #options: Omit<SessionOptions, "onClose">;
+  readonly #sessions = new Set<Session>();
+
+  private constructor(endpoint: string, options: Omit<SessionOptions, "onClose">) {
+    this.endpoint = endpoint;
+    this.#options = options;
+    // Half open: on Unix a client may end its side, and still wait for its answers.
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#connected(socket));
+    let failures = 0;
+    this.#server.on("error", (error) => {
+      // Out of file descriptors this comes thousands of times a second.
+      if (failures++ % 1000 === 0) {
+        options.log.error("Listener failed", { endpoint, error, failures });
+      }
+    });
+  }
+
+  /**
+   * Starts to listen. A socket's file that nobody listens at is taken over.
+   *
+   * @throws {SkylineError} `CANNOT_OPEN` when another process listens there, or it cannot be made.
+   */
+  static async open(endpoint: string, options: Omit<SessionOptions, "onClose">): Promise<Listener> {
+    if (await isServed(endpoint)) throw cannotListen(endpoint, "another process listens there");
+    if (!IS_WINDOWS) removeStaleSocket(endpoint);
+    const listener = new Listener(endpoint, options);
+    try {
+      await listener.#listen();
+    } catch (error) {
+      throw cannotListen(endpoint, (error as Error).message);
+    }
+    if (!IS_WINDOWS) Deno.chmodSync(endpoint, 0o600);
+    return listener;
+  }
+
+  /** How many connections are open. */
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  #listen(): Promise<void> {
+    // A pipe has as many instances as this says, 4 by default; past the last one its listener stops for ever.
+    process.env.NODE_PENDING_PIPE_INSTANCES = "254";
+    return new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      // Deno 2.6's Unix listener stops for ever after so many connections in all, 512 by default.
+      this.#server.listen({ path: this.endpoint, backlog: 1_000_000_000 }, () => {
+        this.#server.off("error", reject);
+        resolve();
+      });
+    }).finally(() => delete process.env.NODE_PENDING_PIPE_INSTANCES);
+  }
+
+  #connected(socket: Socket): void {
+    const session = new Session(socket, {
+      ...this.#options,
+      onClose: (closed) => this.#sessions.delete(closed),
+    });
+    if (this.#sessions.size >= LIMITS.connectionsMax) {
+      session.refuse(
+        new SkylineError(
+          "TOO_MANY_CONNECTIONS",
+          `This endpoint serves ${LIMITS.connectionsMax} connections at most`,
+        ),
+      );
+    } else if (this.#sessions.size >= LIMITS.connectionsCrowded) {
+      this.#makeRoom();
+    }
+    this.#sessions.add(session);
+  }
+
+  /** The set keeps its sessions in the order in which they came, so the first silent one is silent longest. */
+  #makeRoom(): void {
+    for (const session of this.#sessions) {
+      if (session.hasSpoken) continue;
+      session.refuse(
+        new SkylineError(
+          "TOO_MANY_CONNECTIONS",
+          "Cut to make room: nothing was sent on this connection",
+        ),
+      );
+      return;
+    }
+  }
+
+  /** Takes no more connections; those that are open go on. */
+  stopAccepting(): void {
+    this.#server.close();
+  }
+
+  /** Settles when no request of any connection waits for its answer, those for the shutdown aside. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session.idle()));
+  }
+
+  /** Sends what is left on all connections, and closes them. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+  }
+}
+
+/** Whether somebody answers at `endpoint`. */
+function isServed(endpoint: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(endpoint);
+    const done = (served: boolean) => {
+      socket.destroy();
+      resolve(served);
+    };
+    socket.once("connect", () => done(true));
+    socket.once("error", () => done(false));
+  });
+}
+
+/** Only with the file's lock held, and nobody listening: what a daemon left that was killed. */
+function removeStaleSocket(path: string): void {
+  try {
+    if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function cannotListen(endpoint: string, reason: string): SkylineError {
+  return new SkylineError("CANNOT_OPEN", `Cannot listen at ${endpoint}: ${reason}`);
+}

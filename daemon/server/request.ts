@@ -1,0 +1,208 @@
+/**
+ * Requests from JSON: every field is checked before anything happens.
+ *
+ * @module
+ */
+import { SkylineError } from "../../client/errors.ts";
+import { type ParsedJson, parseExact } from "../../client/json.ts";
+import { WIRE_LIMITS } from "../../client/limits.ts";
+import type { Expectation, RequestId } from "../../client/protocol.ts";
+import { Real } from "../../client/values.ts";
+import type { Write, WriteStatement } from "../database/write.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { BindValues } from "../sqlite/statement.ts";
+import { NeedsSource, readParameters } from "./parameters.ts";
+
+/** A request that has been checked. */
+export type CheckedRequest =
+  | { readonly type: "Ping"; readonly db?: string }
+  | { readonly type: "Status" }
+  | { readonly type: "Shutdown" }
+  | { readonly type: "ExecBatch"; readonly db?: string; readonly write: Write }
+  | {
+    readonly type: "Query";
+    readonly db?: string;
+    readonly sql: string;
+    readonly params: BindValues;
+    readonly deadline: number;
+  };
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * The `id` of a request, before anything else is looked at, so that an error can name it.
+ *
+ * @throws {SkylineError} `INVALID_REQUEST`.
+ */
+export function readId({ value }: ParsedJson): RequestId | undefined {
+  if (!isObject(value)) throw invalid("A request is a JSON object");
+  const { id } = value;
+  if (id === undefined || id === null) return undefined;
+  if (typeof id === "string" && id.length <= WIRE_LIMITS.idLengthMax && id.isWellFormed()) {
+    return id;
+  }
+  if (Number.isSafeInteger(id)) return id as number;
+  throw invalid(
+    `"id" must be a text of at most ${WIRE_LIMITS.idLengthMax} characters or an integer`,
+  );
+}
+
+/**
+ * Checks a request; `now` is when it arrived, on the clock of `performance.now()`.
+ *
+ * @throws {SkylineError} `INVALID_REQUEST`, `UNKNOWN_REQUEST`, `INVALID_VALUE`.
+ */
+export function readRequest(json: ParsedJson, now: number): CheckedRequest {
+  try {
+    return read(json.value as Fields, json.sourceOf, now);
+  } catch (error) {
+    if (error instanceof NeedsSource) return readRequest(parseExact(json.text), now);
+    throw error;
+  }
+}
+
+function read(fields: Fields, sourceOf: ParsedJson["sourceOf"], now: number): CheckedRequest {
+  const db = optional(fields, "db", isString, "a text");
+  switch (fields.type) {
+    case "ExecBatch":
+      return { type: "ExecBatch", db, write: readWrite(fields, sourceOf, now) };
+    case "Query":
+      return {
+        type: "Query",
+        db,
+        sql: readSql(fields.sql, ""),
+        params: readParams(fields.params, sourceOf, ""),
+        deadline: readDeadline(fields, now),
+      };
+    case "Ping":
+      return { type: "Ping", db };
+    case "Status":
+    case "Shutdown":
+      return { type: fields.type };
+  }
+  if (!isString(fields.type)) throw invalid(`"type" must be a text such as "Ping"`);
+  throw new SkylineError(
+    "UNKNOWN_REQUEST",
+    `There is no request ${JSON.stringify(fields.type.slice(0, 40))}`,
+  );
+}
+
+function readWrite(fields: Fields, sourceOf: ParsedJson["sourceOf"], now: number): Write {
+  const { stmts } = fields;
+  if (!Array.isArray(stmts) || stmts.length === 0 || stmts.length > WIRE_LIMITS.statementsMax) {
+    throw invalid(`"stmts" must be an array of 1 to ${WIRE_LIMITS.statementsMax} statements`);
+  }
+  const tx = fields.tx ?? "atomic";
+  if (tx !== "atomic" && tx !== "none") throw invalid(`"tx" must be "atomic" or "none"`);
+  return {
+    statements: stmts.map((stmt, index) => readStatement(stmt, index, sourceOf)),
+    atomic: tx === "atomic",
+    results: optional(fields, "results", isBoolean, "true or false") ?? false,
+    ifRev: count(fields, "if_rev"),
+    deadline: readDeadline(fields, now),
+  };
+}
+
+function readStatement(
+  stmt: unknown,
+  index: number,
+  sourceOf: ParsedJson["sourceOf"],
+): WriteStatement {
+  const where = `stmts[${index}].`;
+  if (!isObject(stmt)) throw invalid(`"stmts[${index}]" must be an object with "sql"`);
+  return {
+    sql: readSql(stmt.sql, where),
+    params: readParams(stmt.params, sourceOf, where),
+    expect: readExpectation(stmt.expect, where),
+  };
+}
+
+function readSql(sql: unknown, where: string): string {
+  if (!isString(sql)) throw invalid(`"${where}sql" must be a text`);
+  // Bytes are counted only where there may be too many.
+  if (
+    sql.length * 3 > WIRE_LIMITS.sqlBytesMax && Buffer.byteLength(sql) > WIRE_LIMITS.sqlBytesMax
+  ) {
+    throw invalid(`"${where}sql" is over ${WIRE_LIMITS.sqlBytesMax} bytes: use parameters`);
+  }
+  if (!sql.isWellFormed()) throw invalid(`"${where}sql" holds half a surrogate pair`);
+  return sql;
+}
+
+const NO_PARAMETERS: BindValues = [];
+
+function readParams(params: unknown, sourceOf: ParsedJson["sourceOf"], where: string): BindValues {
+  if (params === undefined || params === null) return NO_PARAMETERS;
+  if (!Array.isArray(params) && !isObject(params)) {
+    throw invalid(`"${where}params" must be an array, or an object of named parameters`);
+  }
+  const size = Array.isArray(params) ? params.length : Object.keys(params).length;
+  if (size > WIRE_LIMITS.parametersMax) {
+    throw invalid(`"${where}params" has ${size} parameters, over ${WIRE_LIMITS.parametersMax}`);
+  }
+  try {
+    return readParameters(params, sourceOf);
+  } catch (error) {
+    if (!(error instanceof SkylineError) || where === "") throw error;
+    throw new SkylineError(error.code, `${where}params: ${error.message}`);
+  }
+}
+
+function readExpectation(expect: unknown, where: string): Expectation | undefined {
+  if (expect === undefined || expect === null) return undefined;
+  if (!isObject(expect)) {
+    throw invalid(`"${where}expect" must be an object with "changes" or "rows"`);
+  }
+  const changes = count(expect, "changes", `${where}expect.`);
+  const rows = count(expect, "rows", `${where}expect.`);
+  if (changes === undefined && rows === undefined) {
+    throw invalid(`"${where}expect" must have "changes" or "rows"`);
+  }
+  return { changes, rows };
+}
+
+function readDeadline(fields: Fields, now: number): number {
+  const timeoutMs = count(fields, "timeout_ms") ?? LIMITS.requestTimeoutMs;
+  if (timeoutMs === 0 || timeoutMs > WIRE_LIMITS.timeoutMsMax) {
+    throw invalid(`"timeout_ms" must be from 1 to ${WIRE_LIMITS.timeoutMsMax} milliseconds`);
+  }
+  return now + timeoutMs;
+}
+
+function count(fields: Fields, name: string, where = ""): number | undefined {
+  const value = fields[name] instanceof Real ? fields[name].value : fields[name];
+  if (value === undefined || value === null) return undefined;
+  if (!Number.isSafeInteger(value) || (value as number) < 0) {
+    throw invalid(`"${where}${name}" must be an integer from 0`);
+  }
+  return value as number;
+}
+
+function optional<T>(
+  fields: Fields,
+  name: string,
+  is: (value: unknown) => value is T,
+  kind: string,
+): T | undefined {
+  const value = fields[name];
+  if (value === undefined || value === null) return undefined;
+  if (!is(value)) throw invalid(`"${name}" must be ${kind}`);
+  return value;
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === "boolean";
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    !(value instanceof Real);
+}
+
+function invalid(message: string): SkylineError {
+  return new SkylineError("INVALID_REQUEST", message);
+}

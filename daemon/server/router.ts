@@ -1,0 +1,137 @@
+/**
+ * Brings a request to its database and its outcome back as an answer.
+ *
+ * @module
+ */
+import { basename } from "node:path";
+import { SkylineError } from "../../client/errors.ts";
+import { PROTOCOL_VERSION, type RequestId } from "../../client/protocol.ts";
+import type { Database } from "../database/database.ts";
+import { VERSION } from "../process/version.ts";
+import { errorAnswer, fieldsAnswer, queryAnswer, writeAnswer } from "./answers.ts";
+import type { Lane } from "./lane.ts";
+import type { CheckedRequest } from "./request.ts";
+
+/** What this daemon's protocol has beyond its first version; for clients that ask before they use it. */
+const FEATURES = ["expect", "id", "if_rev", "query", "results", "scripts", "status", "timeout_ms"];
+
+/** A database and where it is served. */
+export interface Served {
+  readonly database: Database;
+  /** The file's real path. */
+  readonly path: string;
+  readonly endpoint: string;
+}
+
+/** What the router needs of the daemon. */
+export interface Host {
+  readonly served: readonly Served[];
+  /** Whether no new work is taken any more. */
+  readonly stopping: boolean;
+  /** The fields of the answer to `Status`. */
+  status(): object;
+  /** Ends the daemon; settles when all files are closed. */
+  shutdown(): Promise<void>;
+}
+
+/** What the router needs of the connection that a request came from. */
+export interface Caller {
+  /** The database of the endpoint that it came through. */
+  readonly home: Served;
+  /** Its place in the order of requests to a database. */
+  laneOf(database: Database): Lane;
+  /** Ends its queries when it is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** Answers requests. */
+export class Router {
+  readonly #host: Host;
+
+  /** Answers for `host`. */
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** The answer to a request, at once where nothing has to be waited for. Failures are answers too. */
+  route(
+    caller: Caller,
+    id: RequestId | undefined,
+    request: CheckedRequest,
+  ): string | Promise<string> {
+    try {
+      switch (request.type) {
+        case "ExecBatch":
+          return this.#write(caller, id, request);
+        case "Query":
+          return this.#query(caller, id, request);
+        case "Ping":
+          return this.#ping(id, request.db);
+        case "Status":
+          return fieldsAnswer(id, this.#host.status());
+        case "Shutdown":
+          return this.#host.shutdown().then(() => fieldsAnswer(id));
+      }
+    } catch (error) {
+      if (error instanceof SkylineError) return errorAnswer(id, error);
+      throw error;
+    }
+  }
+
+  async #write(
+    caller: Caller,
+    id: RequestId | undefined,
+    { db, write }: Extract<CheckedRequest, { type: "ExecBatch" }>,
+  ): Promise<string> {
+    const outcome = await this.#lane(caller, db).write(write);
+    return outcome instanceof SkylineError ? errorAnswer(id, outcome) : writeAnswer(id, outcome);
+  }
+
+  #query(
+    caller: Caller,
+    id: RequestId | undefined,
+    { db, sql, params, deadline }: Extract<CheckedRequest, { type: "Query" }>,
+  ): string | Promise<string> {
+    const answer = (outcome: Awaited<typeof pending>) =>
+      outcome instanceof SkylineError ? errorAnswer(id, outcome) : queryAnswer(id, outcome);
+    const query = { sql, params, deadline, signal: caller.signal };
+    const pending = this.#lane(caller, db).query(query);
+    return pending instanceof Promise ? pending.then(answer) : answer(pending);
+  }
+
+  #ping(id: RequestId | undefined, db: string | undefined): string {
+    if (db !== undefined) {
+      const { database, path } = this.#find(db);
+      return fieldsAnswer(id, { version: VERSION, db_path: path, rev: database.revision });
+    }
+    return fieldsAnswer(id, {
+      version: VERSION,
+      protocol: PROTOCOL_VERSION,
+      features: FEATURES,
+      pid: Deno.pid,
+      databases: this.#host.served.map(({ path }) => path),
+      exe: Deno.execPath(),
+    });
+  }
+
+  #lane(caller: Caller, db: string | undefined): Lane {
+    if (this.#host.stopping) throw new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");
+    return caller.laneOf((db === undefined ? caller.home : this.#find(db)).database);
+  }
+
+  /** By absolute path, or by base name where only one has it. Names are compared as they are: `./a.db` is neither. */
+  #find(db: string): Served {
+    const { served } = this.#host;
+    const named = served.filter(({ path }) => path === db || basename(path) === db);
+    if (named.length === 1) return named[0];
+    const exact = named.find(({ path }) => path === db);
+    if (exact) return exact;
+    const all = served.map(({ path }) => path).join(", ");
+    throw new SkylineError(
+      "UNKNOWN_DATABASE",
+      named.length === 0
+        ? `This daemon does not serve ${JSON.stringify(db.slice(0, 200))}, but ${all}`
+        : `Several databases are called ${JSON.stringify(db)}: ${all}`,
+    );
+  }
+}

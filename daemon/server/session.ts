@@ -1,0 +1,292 @@
+/**
+ * One connection: bytes in, requests out to the router, answers back in order. It alone writes bytes.
+ *
+ * @module
+ */
+import type { Socket } from "node:net";
+import { nextTick } from "node:process";
+import { SkylineError } from "../../client/errors.ts";
+import { FrameDecoder } from "../../client/frame.ts";
+import { decodeJson } from "../../client/json.ts";
+import type { RequestId } from "../../client/protocol.ts";
+import type { Database } from "../database/database.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Log } from "../process/log.ts";
+import { errorAnswer, framesOf } from "./answers.ts";
+import { Lane } from "./lane.ts";
+import type { Caller, Router, Served } from "./router.ts";
+import { readId, readRequest } from "./request.ts";
+
+/** Bytes of half-received frames, of all connections together. */
+export class PartialFrames {
+  /** How many there are. */
+  bytes = 0;
+}
+
+/** What a session is made with. */
+export interface SessionOptions {
+  readonly router: Router;
+  /** The database of the endpoint. */
+  readonly home: Served;
+  readonly partialFrames: PartialFrames;
+  readonly log: Log;
+  /** Called once, when it is over. */
+  onClose(session: Session): void;
+}
+
+/** An answer that waits for those before it. */
+interface Slot {
+  text: string | null;
+}
+
+/** A connection that is open. */
+export class Session implements Caller {
+  readonly home: Served;
+  readonly #socket: Socket;
+  readonly #options: SessionOptions;
+  readonly #decoder = new FrameDecoder();
+  readonly #lanes = new Map<Database, Lane>();
+  readonly #gone = new AbortController();
+  /** Answers to requests without an id, in the order of the requests. */
+  readonly #slots: Slot[] = [];
+  #out: string[] = [];
+  #outUnits = 0;
+  #waitingRequests = 0;
+  #waitingBytes = 0;
+  /** Requests for the daemon's end, which wait for all others. */
+  #waitingShutdowns = 0;
+  #partialBytes = 0;
+  #lastByteAt = 0;
+  #silenceTimer: ReturnType<typeof setTimeout> | undefined;
+  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  #refused = false;
+  #ended = false;
+  #whenIdle: (() => void)[] = [];
+  /** Whether it ever sent a request. */
+  hasSpoken = false;
+
+  /** Serves `socket` until it closes. */
+  constructor(socket: Socket, options: SessionOptions) {
+    this.home = options.home;
+    this.#socket = socket;
+    this.#options = options;
+    socket.on("data", (chunk: Uint8Array) => this.#received(chunk));
+    socket.on("end", () => this.#peerEnded());
+    socket.on("drain", () => this.#pump());
+    socket.on("error", (error) => options.log.debug("Connection failed", { error }));
+    socket.on("close", () => this.#closed());
+  }
+
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  laneOf(database: Database): Lane {
+    let lane = this.#lanes.get(database);
+    if (lane === undefined) this.#lanes.set(database, lane = new Lane(database));
+    return lane;
+  }
+
+  /** Answers with an error that is no request's, and closes. What still comes in is not looked at. */
+  refuse(error: SkylineError): void {
+    if (this.#refused) return;
+    this.#refused = true;
+    this.#notePartial(0);
+    this.#send(errorAnswer(undefined, error));
+    this.#socket.resume();
+    // Not cut at once: that would discard what was written, where the peer is still sending.
+    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), LIMITS.lingerMs);
+    this.#endIfDone();
+  }
+
+  /** Settles when no request but for the daemon's end waits for its answer. */
+  idle(): Promise<void> {
+    if (!this.#hasWork()) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** A request for the end counts from before it waits, so that it does not wait for itself. */
+  #hasWork(): boolean {
+    return this.#waitingRequests > this.#waitingShutdowns;
+  }
+
+  /** Sends what is left and closes. */
+  async close(): Promise<void> {
+    this.#flush();
+    await new Promise<void>((resolve) => {
+      if (this.#socket.destroyed) return resolve();
+      const timer = setTimeout(resolve, LIMITS.lingerMs);
+      const done = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#socket.once("close", done);
+      // A write's callback is not its delivery, but on a pipe closing keeps what was written for the reader.
+      this.#socket.end(done);
+    });
+    this.#socket.destroy();
+  }
+
+  #received(chunk: Uint8Array): void {
+    if (this.#refused) return;
+    this.#lastByteAt = performance.now();
+    this.#decoder.push(chunk);
+    this.#pump();
+  }
+
+  /** Handles the frames that have arrived, as long as the connection may have more waiting. */
+  #pump(): void {
+    try {
+      while (!this.#refused && !this.#isFull()) {
+        const body = this.#decoder.take();
+        if (body === null) break;
+        this.#handle(body);
+      }
+    } catch (error) {
+      if (!(error instanceof SkylineError)) throw error;
+      this.refuse(error);
+      return;
+    }
+    if (this.#refused) return;
+    if (this.#isFull()) this.#socket.pause();
+    else if (this.#socket.isPaused()) this.#socket.resume();
+    this.#notePartial(this.#isFull() ? 0 : this.#decoder.bufferedBytes);
+  }
+
+  #isFull(): boolean {
+    return this.#waitingRequests >= LIMITS.connectionRequestsMax ||
+      this.#waitingBytes >= LIMITS.connectionBytesMax ||
+      this.#socket.writableLength + this.#outUnits >= LIMITS.connectionBytesMax;
+  }
+
+  #notePartial(bytes: number): void {
+    const { partialFrames } = this.#options;
+    partialFrames.bytes += bytes - this.#partialBytes;
+    this.#partialBytes = bytes;
+    if (bytes === 0) return;
+    if (partialFrames.bytes > LIMITS.partialFrameBytesMax) {
+      this.refuse(
+        new SkylineError(
+          "FRAMES_WAITING",
+          `Half-received frames hold over ${LIMITS.partialFrameBytesMax} bytes`,
+        ),
+      );
+    } else {
+      this.#silenceTimer ??= setTimeout(() => this.#checkSilence(), LIMITS.partialFrameSilenceMs);
+    }
+  }
+
+  #checkSilence(): void {
+    this.#silenceTimer = undefined;
+    if (this.#partialBytes === 0) return;
+    const leftMs = this.#lastByteAt + LIMITS.partialFrameSilenceMs - performance.now();
+    if (leftMs > 0) {
+      this.#silenceTimer = setTimeout(() => this.#checkSilence(), leftMs);
+    } else {
+      const seconds = LIMITS.partialFrameSilenceMs / 1000;
+      this.refuse(
+        new SkylineError("FRAME_TIMEOUT", `The rest of a frame did not arrive in ${seconds} s`),
+      );
+    }
+  }
+
+  #handle(body: Uint8Array): void {
+    this.hasSpoken = true;
+    let id: RequestId | undefined;
+    let answer: string | Promise<string>;
+    try {
+      if (body.length === 0) throw new SkylineError("FRAME_EMPTY", "A frame has no body");
+      const json = decodeJson(body);
+      id = readId(json);
+      const request = readRequest(json, this.#lastByteAt);
+      if (request.type === "Shutdown") this.#waitingShutdowns++;
+      answer = this.#options.router.route(this, id, request);
+    } catch (error) {
+      answer = this.#failureAnswer(id, error);
+    }
+    if (typeof answer === "string" && (id !== undefined || this.#slots.length === 0)) {
+      this.#send(answer);
+    } else {
+      this.#await(id, body.length, answer);
+    }
+  }
+
+  #await(id: RequestId | undefined, bytes: number, answer: string | Promise<string>): void {
+    this.#waitingRequests++;
+    this.#waitingBytes += bytes;
+    const slot: Slot | null = id === undefined ? { text: null } : null;
+    if (slot) this.#slots.push(slot);
+    const answered = (text: string) => {
+      this.#waitingRequests--;
+      this.#waitingBytes -= bytes;
+      if (slot) this.#fill(slot, text);
+      else this.#send(text);
+      this.#wentOn();
+    };
+    if (typeof answer === "string") answered(answer);
+    else answer.then(answered, (error) => answered(this.#failureAnswer(id, error)));
+  }
+
+  #failureAnswer(id: RequestId | undefined, error: unknown): string {
+    if (error instanceof SkylineError) return errorAnswer(id, error);
+    this.#options.log.error("Unexpected error", { error: (error as Error).stack ?? String(error) });
+    return errorAnswer(id, new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`));
+  }
+
+  #fill(slot: Slot, text: string): void {
+    slot.text = text;
+    while (this.#slots.length > 0 && this.#slots[0].text !== null) {
+      this.#send(this.#slots.shift()!.text!);
+    }
+  }
+
+  /** A request was answered: there may be room for more, or nothing left to wait for. */
+  #wentOn(): void {
+    if (!this.#hasWork()) {
+      for (const resolve of this.#whenIdle.splice(0)) resolve();
+    }
+    this.#endIfDone();
+    if (this.#socket.isPaused()) this.#pump();
+  }
+
+  #send(text: string): void {
+    if (this.#out.push(text) === 1) nextTick(() => this.#flush());
+    this.#outUnits += text.length;
+  }
+
+  /** One write for all answers of a turn. */
+  #flush(): void {
+    if (this.#out.length === 0 || this.#socket.destroyed) return;
+    const frames = framesOf(this.#out);
+    this.#out = [];
+    this.#outUnits = 0;
+    this.#socket.write(frames);
+    if (this.#socket.writableLength > LIMITS.connectionUnreadBytesMax) {
+      this.#options.log.warn("Connection cut: it does not read its answers");
+      this.#socket.destroy();
+    }
+  }
+
+  /** The peer sends no more; on Unix it may still read. */
+  #peerEnded(): void {
+    this.#ended = true;
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (!this.#ended || this.#waitingRequests > 0) return;
+    nextTick(() => {
+      this.#flush();
+      this.#socket.end(() => this.#socket.destroy());
+    });
+  }
+
+  #closed(): void {
+    clearTimeout(this.#silenceTimer);
+    clearTimeout(this.#lingerTimer);
+    this.#refused = true;
+    this.#notePartial(0);
+    this.#gone.abort();
+    this.#options.onClose(this);
+  }
+}

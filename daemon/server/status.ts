@@ -1,0 +1,64 @@
+/**
+ * The answer to `Status`.
+ *
+ * @module
+ */
+import type { DatabaseStatus, StatusAnswer } from "../../client/protocol.ts";
+import { VERSION } from "../process/version.ts";
+import { sqliteVersion } from "../sqlite/ffi.ts";
+import type { Served } from "./router.ts";
+
+/** The fields of the answer to `Status`. */
+export function statusFields(
+  served: readonly Served[],
+  { uptimeMs, connections }: { readonly uptimeMs: number; readonly connections: number },
+): Omit<StatusAnswer, "status"> {
+  return {
+    version: VERSION,
+    pid: Deno.pid,
+    exe: Deno.execPath(),
+    uptime_ms: uptimeMs,
+    sqlite_version: sqliteVersion(),
+    connections,
+    memory: { rss: Deno.memoryUsage().rss, private: privateBytes() },
+    databases: served.map(databaseStatus),
+  };
+}
+
+function databaseStatus({ database, path, endpoint }: Served): DatabaseStatus {
+  const figures = database.figures();
+  return {
+    path,
+    endpoint,
+    rev: figures.rev,
+    durability: database.durability,
+    queued: figures.queued,
+    writes: figures.writes,
+    groups: figures.groups,
+    failures: figures.failures,
+    queries: figures.queries,
+    wal_bytes: sizeOf(`${path}-wal`),
+    wal_frames_left: figures.walFramesLeft,
+  };
+}
+
+/** By its name: opening a file that SQLite holds and closing it again would drop this process's locks. */
+function sizeOf(path: string): number {
+  try {
+    return Deno.lstatSync(path).size;
+  } catch {
+    return 0;
+  }
+}
+
+/** Private memory, where the system tells it quickly: on Linux. */
+function privateBytes(): number | undefined {
+  try {
+    const kilobytes = /^Pss_Anon:\s+(\d+) kB$/m.exec(
+      Deno.readTextFileSync("/proc/self/smaps_rollup"),
+    );
+    return kilobytes === null ? undefined : Number(kilobytes[1]) * 1024;
+  } catch {
+    return undefined;
+  }
+}
