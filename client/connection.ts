@@ -240,7 +240,8 @@ export class Connection {
       const retry = pending.retry;
       pending.frame = null;
       const message = "The daemon did not answer within the time given";
-      pending.reject(new SkylineError("TIMEOUT", message, { retry }));
+      const hint = "Give a longer timeoutMs; if the daemon answers nobody, its log may tell why.";
+      pending.reject(new SkylineError("TIMEOUT", message, { retry, hint }));
     }
     this.#armTimer(next);
     if (this.#inFlight.size === 0) this.#rest();

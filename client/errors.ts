@@ -217,14 +217,15 @@ export class SkylineError extends Error {
   override readonly name = "SkylineError";
   /** Which error it is, out of a closed set; a daemon newer than this client may give others. */
   readonly code: ErrorCode;
+  // Declared only: a detail that is not given is no property, and does not clutter what is printed.
   /** SQLite's extended result code by name, such as `SQLITE_CONSTRAINT_UNIQUE`. */
-  readonly sqliteCode?: string;
+  declare readonly sqliteCode?: string;
   /** Index of the statement that failed, from 0. */
-  readonly statement?: number;
+  declare readonly statement?: number;
   /** What a caller may do after it. */
   readonly retry: Retry;
   /** What the user can do about it. */
-  readonly hint?: string;
+  declare readonly hint?: string;
 
   /** Makes an error; what `details` leaves out is taken from {@link ERRORS}. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {

@@ -1,12 +1,12 @@
 /**
- * Uses the client the way a program does, on whichever runtime runs it: `runtime_check.ts ENDPOINT`. Ends by itself with a
- * connection left open, and prints one line when all was as it should be.
+ * Uses the client the way a program does, on whichever runtime runs it: `runtime_check.ts ENDPOINT FILE`, a fake's and a
+ * real daemon's. Ends by itself with a connection left open, and prints one line when all was as it should be.
  */
 import assert from "node:assert/strict";
 import process from "node:process";
 import { connect, real, SkylineError } from "../../mod.ts";
 
-const pipe = process.argv[2];
+const [pipe, file] = process.argv.slice(2);
 
 {
   await using db = await connect({ pipe }, { timeoutMs: 5_000 });
@@ -28,6 +28,23 @@ const pipe = process.argv[2];
   assert.equal((await db.get<{ a: string }>("echo", [text]))!.a, text);
   await assert.rejects(db.all("fail"), { name: "SkylineError", code: "SQL_ERROR" });
   await assert.rejects(db.run("x", [], { timeoutMs: 1 }), { code: "TIMEOUT", retry: "unknown" });
+}
+
+{
+  await using db = await connect(file, { timeoutMs: 5_000 });
+  await db.exec("create table if not exists t (id integer primary key, v)");
+  const bytes = new Uint8Array([0, 255]);
+  const values = [2n ** 63n - 1n, real(1), "é\0", bytes, null];
+  const added = await db.batch(values.map((value) => db.sql`insert into t (v) values (${value})`));
+  assert.deepEqual(added.results.map(({ lastInsertRowid }) => lastInsertRowid), [1, 2, 3, 4, 5]);
+  assert.deepEqual(await db.values("select v, typeof(v) from t order by id"), [
+    [2n ** 63n - 1n, "integer"],
+    [1, "real"],
+    ["é\0", "text"],
+    [bytes, "blob"],
+    [null, "null"],
+  ]);
+  await db.shutdown();
 }
 
 const dropped = await connect({ pipe });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { FakeDaemon, type FakeHandler } from "./fake_daemon.ts";
+import { startDaemon } from "./real_daemon.ts";
 
 const CHECK = fileURLToPath(new URL("./runtime_check.ts", import.meta.url));
 const DENO = ["run", "--no-lock", "--no-prompt", "-A"];
@@ -45,7 +46,8 @@ function test(runtime: string, variable: string | null, args: string[]): void {
     ignore: program === undefined,
     fn: async () => {
       await using fake = await FakeDaemon.start(ANSWER);
-      const output = await runs(program!, [...args, CHECK, fake.endpoint]);
+      await using daemon = await startDaemon();
+      const output = await runs(program!, [...args, CHECK, fake.endpoint, daemon.file]);
       assert.match(output, /^ok (Deno|Node)$/m);
     },
   });
