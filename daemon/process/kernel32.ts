@@ -23,6 +23,7 @@ const SYMBOLS = {
     result: "pointer",
   },
   OpenFileMappingW: { parameters: ["u32", "i32", "buffer"], result: "pointer" },
+  OpenProcess: { parameters: ["u32", "i32", "u32"], result: "pointer" },
   ProcessIdToSessionId: { parameters: ["u32", "buffer"], result: "i32" },
   ReleaseMutex: { parameters: ["pointer"], result: "i32" },
   SetHandleInformation: { parameters: ["pointer", "u32", "u32"], result: "i32" },

@@ -7,6 +7,7 @@
 import type { LogRecord } from "@logtape/logtape";
 import { SkylineError } from "../../client/errors.ts";
 import type { DaemonConfig } from "./config.ts";
+import { systemReason } from "./system_error.ts";
 
 /** Takes events; `fields` are written as `key=value` after the message. */
 export interface Log {
@@ -61,7 +62,7 @@ function openLogFile(path: string): Deno.FsFile {
   } catch (error) {
     throw new SkylineError(
       "CANNOT_OPEN",
-      `Cannot open the log file ${path}: ${(error as Error).message}`,
+      `Cannot open the log file ${path}: ${systemReason(error)}`,
       {
         hint: "Give --log-file a file that this user may write to, in a folder that exists.",
       },

@@ -5,6 +5,7 @@
  */
 import { runtimeFolder } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
+import { systemReason } from "./system_error.ts";
 
 /**
  * Makes the folder of this user's sockets and lock files where it is missing, and returns it.
@@ -12,15 +13,14 @@ import { SkylineError } from "../../client/errors.ts";
  * @throws {SkylineError} `CANNOT_OPEN` when it cannot be made; `NO_PERMISSION` when it belongs to somebody else or
  * others may enter it: under `/tmp` anyone may have been first, and would hold the sockets that this user writes to.
  */
-export function prepareRuntimeFolder(): string {
-  const folder = runtimeFolder();
+export function prepareRuntimeFolder(folder: string = runtimeFolder()): string {
   try {
     Deno.mkdirSync(folder, { mode: 0o700 });
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) {
       throw new SkylineError(
         "CANNOT_OPEN",
-        `Cannot make the folder ${folder}: ${(error as Error).message}`,
+        `Cannot make the folder ${folder}: ${systemReason(error)}`,
       );
     }
   }

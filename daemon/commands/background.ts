@@ -1,0 +1,140 @@
+/**
+ * `start --background`: starts the daemon as a process of its own, and returns when it serves.
+ *
+ * @module
+ */
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Connection } from "../../client/connection.ts";
+import { endpointOf } from "../../client/endpoint.ts";
+import { SkylineError } from "../../client/errors.ts";
+import type { PingAnswer } from "../../client/protocol.ts";
+import type { DaemonConfig, StartOptions } from "../process/config.ts";
+import { keepStandardHandles } from "../process/kernel32.ts";
+import { findInstance } from "../process/single_instance.ts";
+import { ERROR_PREFIX, EXIT } from "./exit_code.ts";
+import { print, printError } from "./output.ts";
+
+/** Recovering a large write-ahead log takes seconds; past this something is wrong. */
+const READY_MS_MAX = 60_000;
+const POLL_MS = 15;
+const PING_MS = 1_000;
+const REASON_LENGTH_MAX = 64 * 1024;
+
+/**
+ * Starts a daemon that outlives this process and prints where it serves. Does so too when one serves all the files
+ * already.
+ *
+ * @returns the exit code, that of the daemon where it could not start.
+ * @throws {SkylineError} `TIMEOUT` when the daemon does not serve within a minute; it is ended then.
+ */
+export async function startInBackground(
+  config: DaemonConfig,
+  options: StartOptions,
+): Promise<number> {
+  const child = spawnDaemon(startArguments(config, options));
+  const reason = lastText(child.stderr);
+  let exitCode: number | undefined;
+  child.status.then(({ code }) => exitCode = code);
+  const giveUpAt = performance.now() + READY_MS_MAX;
+  while (performance.now() < giveUpAt) {
+    // Read before the ping: what answers after the child's end is the one that it gave way to.
+    const ended = exitCode;
+    const answer = await pingAll(config.files);
+    if (answer && (answer.pid === child.pid || ended === EXIT.alreadyRunning)) {
+      print(readyText(config, answer, answer.pid === child.pid) + "\n");
+      return EXIT.done;
+    }
+    if (ended !== undefined && !(ended === EXIT.alreadyRunning && oneServesAll(config.files))) {
+      printError(reasonText(await reason));
+      return ended === EXIT.done ? EXIT.failed : ended;
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  if (exitCode === undefined) child.kill("SIGKILL");
+  throw new SkylineError("TIMEOUT", "The daemon did not begin to serve within a minute", {
+    hint: "Start it without --background, or with --log-file, to see what it does.",
+  });
+}
+
+/** The folder of the program is the child's, so that it keeps no other from being removed. */
+function spawnDaemon(args: readonly string[]): Deno.ChildProcess {
+  if (Deno.build.os === "windows") keepStandardHandles();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...runtimeArguments(), ...args],
+    cwd: dirname(Deno.execPath()),
+    detached: true,
+    stdin: "null",
+    stdout: "null",
+    // Until it serves this says why it cannot; after this process's end its writes fail, which its log expects.
+    stderr: "piped",
+  }).spawn();
+  child.unref();
+  return child;
+}
+
+function runtimeArguments(): string[] {
+  if (Deno.build.standalone) return [];
+  const main = fileURLToPath(new URL("../main.ts", import.meta.url));
+  return ["run", "-A", "--v8-flags=--expose-gc,--max-semi-space-size=1", main];
+}
+
+/** What was typed, paths made absolute; the rest the child takes from the same environment. */
+function startArguments({ files, logFile }: DaemonConfig, options: StartOptions): string[] {
+  const { pipe, durability, foreignKeys, keepWal, logLevel } = options;
+  const args = ["start", ...files];
+  if (pipe !== undefined) args.push("--pipe", pipe);
+  if (durability !== undefined) args.push("--durability", durability);
+  if (foreignKeys !== undefined) args.push("--foreign-keys", foreignKeys);
+  if (keepWal) args.push("--keep-wal");
+  if (logFile !== undefined) args.push("--log-file", logFile);
+  if (logLevel !== undefined) args.push("--log-level", logLevel);
+  return args;
+}
+
+/** The last of what a stream brings, when it has ended. */
+async function lastText(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+  let text = "";
+  for await (const part of stream.pipeThrough(new TextDecoderStream())) {
+    text = (text + part).slice(-REASON_LENGTH_MAX);
+  }
+  return text;
+}
+
+/** What a daemon said of why it cannot start, without the log before it. */
+function reasonText(output: string): string {
+  const at = ("\n" + output).lastIndexOf("\n" + ERROR_PREFIX);
+  return at >= 0 ? output.slice(at) : output || `${ERROR_PREFIX}The daemon ended without a word\n`;
+}
+
+/** The answer of the one daemon that serves all the files; `null` as long as there is none. */
+async function pingAll(files: readonly string[]): Promise<PingAnswer | null> {
+  const answers = await Promise.all(files.map(ping));
+  return answers.every((answer) => answer?.pid === answers[0]?.pid) ? answers[0] : null;
+}
+
+async function ping(file: string): Promise<PingAnswer | null> {
+  try {
+    await using connection = await Connection.open(endpointOf(file), { timeoutMs: PING_MS });
+    return await connection.request<PingAnswer>({ type: "Ping" }, { timeoutMs: PING_MS });
+  } catch {
+    return null;
+  }
+}
+
+function oneServesAll(files: readonly string[]): boolean {
+  const pids = new Set(files.map((file) => findInstance(file)?.pid));
+  return pids.size === 1 && !pids.has(undefined);
+}
+
+function readyText(config: DaemonConfig, { pid, version }: PingAnswer, isOurs: boolean): string {
+  const databases = config.files.map((path) => ({ path, endpoint: endpointOf(path) }));
+  return JSON.stringify({
+    endpoint: databases[0].endpoint,
+    pid,
+    version,
+    // Where one that ran already writes its log is not known here.
+    log: isOurs ? config.logFile ?? null : null,
+    ...(databases.length > 1 && { databases }),
+  });
+}

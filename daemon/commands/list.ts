@@ -1,0 +1,21 @@
+/**
+ * `list`: which databases are served?
+ *
+ * @module
+ */
+import { listInstances } from "../process/single_instance.ts";
+import { EXIT } from "./exit_code.ts";
+import { print, printError } from "./output.ts";
+import { tableText } from "./result_text.ts";
+
+/** Prints the databases that daemons of this user serve now. */
+export async function list(json: boolean): Promise<number> {
+  const holders = await listInstances();
+  if (json) print(JSON.stringify(holders) + "\n");
+  else if (holders.length === 0) printError("No daemon runs.\n");
+  else {
+    const rows = holders.map(({ pid, path, endpoint }) => [String(pid), path, endpoint]);
+    print(await tableText(["pid", "database", "endpoint"], rows, [true]));
+  }
+  return EXIT.done;
+}

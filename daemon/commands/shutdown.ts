@@ -1,0 +1,47 @@
+/**
+ * `shutdown`: ends a daemon, or all of them.
+ *
+ * @module
+ */
+import { connect } from "../../client/database.ts";
+import { SkylineError } from "../../client/errors.ts";
+import { waitForExit } from "../process/process_exit.ts";
+import { EXIT } from "./exit_code.ts";
+import { print, printError } from "./output.ts";
+import { endpointOfDaemon, runningDaemons, startHint } from "./target.ts";
+
+/**
+ * Ends the daemon of `file`, or the only one that runs, or all; returns when their files and, on Windows, their
+ * executables are unlocked.
+ */
+export async function shutdown(
+  file: string | undefined,
+  all: boolean,
+  timeoutMs: number,
+): Promise<number> {
+  if (!all) {
+    const endpoint = await endpointOfDaemon(file);
+    await startHint(file, () => end(endpoint, timeoutMs));
+    return EXIT.done;
+  }
+  const daemons = await runningDaemons();
+  if (daemons.length === 0) printError("No daemon runs.\n");
+  for (const { endpoint } of daemons) {
+    try {
+      await end(endpoint, timeoutMs);
+    } catch (error) {
+      // It ended by itself in the meantime.
+      if (!(error instanceof SkylineError && error.code === "NOT_RUNNING")) throw error;
+    }
+  }
+  return EXIT.done;
+}
+
+async function end(endpoint: string, timeoutMs: number): Promise<void> {
+  const giveUpAt = performance.now() + timeoutMs;
+  const database = await connect({ pipe: endpoint });
+  const { pid, databases } = await database.status();
+  await database.shutdown({ timeoutMs });
+  await waitForExit(pid, giveUpAt - performance.now());
+  for (const { path } of databases) print(`Ended: ${path}\n`);
+}

@@ -1,0 +1,44 @@
+/**
+ * `start`: serves database files until it is told to end.
+ *
+ * @module
+ */
+import type { DaemonConfig } from "../process/config.ts";
+import { type Log, openLog } from "../process/log.ts";
+import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
+import { print } from "./output.ts";
+
+/** Serves until a signal or a request ends the daemon. */
+export async function start(config: DaemonConfig): Promise<number> {
+  await using log = await openLog(config);
+  const { startDaemon } = await import("../server/daemon.ts");
+  try {
+    const daemon = await startDaemon(config, log);
+    for (const { path, endpoint } of daemon.databases) print(`Serving ${path} at ${endpoint}\n`);
+    endOnSignal(daemon, log);
+    await daemon.stopped;
+  } catch (error) {
+    // Standard error is told by the caller; the file would else end without a reason.
+    if (config.logFile) log.error("The daemon ends", { error });
+    throw error;
+  }
+  return EXIT.done;
+}
+
+/** SIGHUP is left alone where `nohup` asks for it to be ignored; on Windows it says that the console is closed. */
+const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT", "SIGBREAK", "SIGHUP"]
+  : ["SIGINT", "SIGTERM"];
+
+/** The first signal ends the daemon in order, a second one at once. */
+function endOnSignal(daemon: { shutdown(): Promise<void> }, log: Log): void {
+  let ending = false;
+  for (const signal of SIGNALS) {
+    Deno.addSignalListener(signal, () => {
+      if (ending) Deno.exit(exitCodeOfSignal(signal));
+      ending = true;
+      log.info("Asked to end", { signal });
+      daemon.shutdown().catch((error) => log.error("Shutting down failed", { error }));
+    });
+  }
+}

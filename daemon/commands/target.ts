@@ -1,0 +1,86 @@
+/**
+ * Which daemon a command is for, and the connection to it.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import { Connection } from "../../client/connection.ts";
+import { endpointOf } from "../../client/endpoint.ts";
+import { SkylineError } from "../../client/errors.ts";
+import { UsageError } from "../process/config.ts";
+import type { Holder } from "../process/holder.ts";
+
+/** How long connecting, and what a daemon answers at once, may take. */
+export const ANSWER_MS = 10_000;
+
+/**
+ * Does `work` on a connection to the daemon of a database file.
+ *
+ * @throws {SkylineError} `NOT_RUNNING` with the command that starts the daemon.
+ */
+export async function withDaemonOf<T>(
+  file: string,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const connection = await startHint(
+    file,
+    () => Connection.open(endpointOf(file), { timeoutMs: ANSWER_MS }),
+  );
+  try {
+    return await work(connection);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Does `work`; that no daemon runs for `file` is told with its name and the command that starts one. */
+export async function startHint<T>(
+  file: string | undefined,
+  work: () => Promise<T> | T,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const notRunning = error instanceof SkylineError && error.code === "NOT_RUNNING";
+    if (!notRunning || file === undefined) throw error;
+    throw new SkylineError("NOT_RUNNING", `No daemon serves ${resolve(file)}`, {
+      hint: `Start it: skylinedb-daemon start --background "${file}"`,
+    });
+  }
+}
+
+/**
+ * The endpoint of the daemon of `file`, or of the only daemon that runs.
+ *
+ * @throws {SkylineError} `NOT_RUNNING`.
+ * @throws {UsageError} that names the choice when several run.
+ */
+export async function endpointOfDaemon(file: string | undefined): Promise<string> {
+  if (file !== undefined) return await startHint(file, () => endpointOf(file));
+  return onlyOf(await runningDaemons()).endpoint;
+}
+
+/** The only daemon; see {@link endpointOfDaemon} for what it throws when there is none, or a choice. */
+export function onlyOf(daemons: readonly Holder[]): Holder {
+  if (daemons.length === 1) return daemons[0];
+  if (daemons.length === 0) {
+    throw new SkylineError("NOT_RUNNING", "No daemon runs", {
+      hint: "Start one: skylinedb-daemon start --background FILE",
+    });
+  }
+  const paths = daemons.map(({ path }) => `\n  ${path}`).join("");
+  throw new UsageError(
+    `${daemons.length} daemons run: which one?`,
+    `Name one of their files:${paths}`,
+  );
+}
+
+/** One holder for each daemon that runs, however many files it serves. */
+export async function runningDaemons(): Promise<Holder[]> {
+  const { listInstances } = await import("../process/single_instance.ts");
+  const byPid = new Map<number, Holder>();
+  for (const holder of await listInstances()) {
+    if (!byPid.has(holder.pid)) byPid.set(holder.pid, holder);
+  }
+  return [...byPid.values()];
+}
