@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { endpointOf } from "../../client/endpoint.ts";
 import { connect, type Database } from "../../mod.ts";
 
 const START = fileURLToPath(new URL("../../tools/start.ts", import.meta.url));
@@ -25,6 +26,7 @@ export async function startDaemon(): Promise<RealDaemon> {
     stderr: "null",
   }).spawn();
   let ended = false;
+  let endpoint: string | null = null;
   const end = child.status.then(() => ended = true);
   const stop = async () => {
     // Asked to, it leaves nothing in the folder of its sockets.
@@ -32,10 +34,13 @@ export async function startDaemon(): Promise<RealDaemon> {
     await db?.shutdown().catch(() => {});
     if (!ended) child.kill("SIGKILL");
     await end;
+    // One that was killed leaves its socket.
+    if (endpoint?.startsWith("/")) rmSync(endpoint, { force: true });
     rmSync(folder, { recursive: true, force: true });
   };
   try {
     await (await untilServed(file)).close();
+    endpoint = endpointOf(file);
   } catch (error) {
     await stop();
     throw error;
