@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { basename, dirname } from "node:path";
 import { connect, type Database, json, real, SkylineError, type SqlParameter } from "../../mod.ts";
 import { bounded } from "./bounded.ts";
-import { type RealDaemon, startDaemon } from "./real_daemon.ts";
+import { type DaemonFixture, startDaemon } from "../daemon_fixture.ts";
 
 function test(
   name: string,
-  body: (db: Database, file: string, daemon: RealDaemon) => Promise<void>,
+  body: (db: Database, file: string, daemon: DaemonFixture) => Promise<void>,
 ): void {
   Deno.test(
     name,
@@ -215,7 +215,7 @@ test("calls are CONNECTION_LOST when the daemon is killed", async (db, _, daemon
     assert.rejects(read, fails("CONNECTION_LOST", { retry: "safe" })),
   ]);
   await new Promise((resolve) => setTimeout(resolve, 100));
-  daemon.kill();
+  await daemon.kill();
   await lost;
   await assert.rejects(db.run("select 1"), fails("CONNECTION_LOST", { retry: "safe" }));
 });

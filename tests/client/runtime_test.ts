@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { FakeDaemon, type FakeHandler } from "./fake_daemon.ts";
-import { startDaemon } from "./real_daemon.ts";
+import { startDaemon } from "../daemon_fixture.ts";
 
 const CHECK = fileURLToPath(new URL("./runtime_check.ts", import.meta.url));
 const DENO = ["run", "--no-lock", "--no-prompt", "-A"];
