@@ -53,7 +53,10 @@ export class Database {
   readonly #queue: WriteQueue<QueuedWrite>;
   readonly #readers: Readers;
   #writer: Writer;
+  /** False after the database could not be opened again: the next write tries. */
+  #isOpen = true;
   #isLocked = false;
+  #isClosed = false;
 
   private constructor(path: string, options: DatabaseOptions, writer: Writer) {
     this.path = path;
@@ -96,11 +99,13 @@ export class Database {
 
   /** Executes a write; settles when it is durable, or has failed. */
   write(write: Write): Promise<WriteOutcome> {
+    if (this.#isClosed) return Promise.resolve(shuttingDown());
     return new Promise((resolve) => this.#queue.push(new QueuedWrite(write, resolve)));
   }
 
   /** Answers a query, at once if it is quick; it sees all writes that have been settled. */
   query(query: Query): QueryOutcome | Promise<QueryOutcome> {
+    if (this.#isClosed) return shuttingDown();
     return this.#readers.query(query);
   }
 
@@ -129,8 +134,10 @@ export class Database {
   /** Commits what is queued and closes, so that the file stands alone again. Nothing may be asked of it any more. */
   async close(): Promise<void> {
     await this.#queue.idle();
+    this.#isClosed = true;
     // Readers first: while one is open, closing the writer leaves -wal and -shm.
     await this.#readers.close();
+    if (!this.#isOpen) return;
     const { connection } = this.#writer;
     try {
       connection.truncateWal();
@@ -142,6 +149,11 @@ export class Database {
   }
 
   #commit(queued: readonly QueuedWrite[]): number | Promise<number> {
+    try {
+      if (!this.#isOpen) this.#openAgain();
+    } catch (error) {
+      return this.#commits.failAll(queued, error);
+    }
     const settled = this.#commits.commit(queued);
     this.#isLocked = settled === BUSY;
     return settled;
@@ -150,10 +162,22 @@ export class Database {
   /** After a COMMIT whose outcome is not known: closing and opening recovers the log as a crash would. */
   async #reopen(): Promise<void> {
     await this.#readers.close();
+    this.#isOpen = false;
     closeWriter(this.#writer);
-    this.#writer = openWriter(this.path, this.#options);
-    // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
-    this.#writer.connection.truncateWal();
+    this.#openAgain();
+  }
+
+  #openAgain(): void {
+    const writer = openWriter(this.path, this.#options);
+    try {
+      // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
+      writer.connection.truncateWal();
+    } catch (error) {
+      closeWriter(writer);
+      throw error;
+    }
+    this.#writer = writer;
+    this.#isOpen = true;
   }
 }
 
@@ -215,6 +239,11 @@ function reasonOf(error: SqliteError): [reason: string, hint?: string] {
     default:
       return [`${error.message} (${error.codeName})`];
   }
+}
+
+/** The error of what is asked of a daemon that ends. */
+export function shuttingDown(): SkylineError {
+  return new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");
 }
 
 function openBusy(path: string): SkylineError {

@@ -84,10 +84,11 @@ export class GroupCommit {
 
   /** Commits writes from the front of `queued`: see `WriteQueueOptions.commit`. */
   commit(queued: readonly QueuedWrite[]): number | Promise<number> {
+    if (queued[0].alone) return this.#commitAlone(queued[0]);
     try {
-      return queued[0].alone ? this.#commitAlone(queued[0]) : this.#commitGroup(queued);
+      return this.#commitGroup(queued);
     } catch (error) {
-      return this.#failAll(queued, error);
+      return this.failAll(queued, error);
     }
   }
 
@@ -96,7 +97,7 @@ export class GroupCommit {
   }
 
   /** Something failed that is no statement's fault, such as BEGIN with an I/O error: nothing was committed. */
-  #failAll(queued: readonly QueuedWrite[], error: unknown): number {
+  failAll(queued: readonly QueuedWrite[], error: unknown): number {
     this.#rollback();
     const failure = this.#failure(error);
     for (const { settle } of queued) this.#settle(settle, failure);

@@ -10,6 +10,8 @@ export const LIMITS = {
   // Connections
   /** Connections of one endpoint. At its 255th client a Windows pipe's listener stops for ever; 14 are room for races. */
   connectionsMax: 240,
+  /** Connections that may at once be told that they are too many; more are closed without a word. */
+  connectionsRefusedMax: 10,
   /** From so many on, those that never sent anything make room, the longest silent first. */
   connectionsCrowded: 200,
   /** Requests of one connection that wait for their answers; past it the connection is not read further. */

@@ -69,6 +69,11 @@ export class Listener {
   }
 
   #connected(socket: Socket): void {
+    // Those that are being refused hold their places for a moment too, and a pipe has no more than 254.
+    if (this.#sessions.size >= LIMITS.connectionsMax + LIMITS.connectionsRefusedMax) {
+      socket.destroy();
+      return;
+    }
     const session = new Session(socket, {
       ...this.#options,
       onClose: (closed) => this.#sessions.delete(closed),

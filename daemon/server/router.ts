@@ -6,7 +6,7 @@
 import { basename } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
 import { PROTOCOL_VERSION, type RequestId } from "../../client/protocol.ts";
-import type { Database } from "../database/database.ts";
+import { type Database, shuttingDown } from "../database/database.ts";
 import { VERSION } from "../process/version.ts";
 import { errorAnswer, fieldsAnswer, queryAnswer, writeAnswer } from "./answers.ts";
 import type { Lane } from "./lane.ts";
@@ -115,7 +115,7 @@ export class Router {
   }
 
   #lane(caller: Caller, db: string | undefined): Lane {
-    if (this.#host.stopping) throw new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");
+    if (this.#host.stopping) throw shuttingDown();
     return caller.laneOf((db === undefined ? caller.home : this.#find(db)).database);
   }
 

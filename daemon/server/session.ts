@@ -49,6 +49,8 @@ export class Session implements Caller {
   readonly #gone = new AbortController();
   /** Answers to requests without an id, in the order of the requests. */
   readonly #slots: Slot[] = [];
+  /** Length of those that are known but wait for others. */
+  #slotUnits = 0;
   #out: string[] = [];
   #outUnits = 0;
   #waitingRequests = 0;
@@ -87,15 +89,13 @@ export class Session implements Caller {
     return lane;
   }
 
-  /** Answers with an error that is no request's, and closes. What still comes in is not looked at. */
+  /** Answers with an error that is no request's, after what is under way, and closes. No more is read. */
   refuse(error: SkylineError): void {
     if (this.#refused) return;
     this.#refused = true;
     this.#notePartial(0);
-    this.#send(errorAnswer(undefined, error));
+    this.#inOrder(errorAnswer(undefined, error));
     this.#socket.resume();
-    // Not cut at once: that would discard what was written, where the peer is still sending.
-    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), LIMITS.lingerMs);
     this.#endIfDone();
   }
 
@@ -150,13 +150,14 @@ export class Session implements Caller {
     if (this.#refused) return;
     if (this.#isFull()) this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();
-    this.#notePartial(this.#isFull() ? 0 : this.#decoder.bufferedBytes);
+    this.#notePartial(this.#decoder.bufferedBytes);
   }
 
   #isFull(): boolean {
+    const unsent = this.#socket.writableLength + this.#outUnits + this.#slotUnits;
     return this.#waitingRequests >= LIMITS.connectionRequestsMax ||
-      this.#waitingBytes >= LIMITS.connectionBytesMax ||
-      this.#socket.writableLength + this.#outUnits >= LIMITS.connectionBytesMax;
+      this.#slots.length >= LIMITS.connectionRequestsMax ||
+      this.#waitingBytes >= LIMITS.connectionBytesMax || unsent >= LIMITS.connectionBytesMax;
   }
 
   #notePartial(bytes: number): void {
@@ -179,6 +180,8 @@ export class Session implements Caller {
   #checkSilence(): void {
     this.#silenceTimer = undefined;
     if (this.#partialBytes === 0) return;
+    // While it is not read, its silence is not its own.
+    if (this.#isFull()) this.#lastByteAt = performance.now();
     const leftMs = this.#lastByteAt + LIMITS.partialFrameSilenceMs - performance.now();
     if (leftMs > 0) {
       this.#silenceTimer = setTimeout(() => this.#checkSilence(), leftMs);
@@ -204,14 +207,22 @@ export class Session implements Caller {
     } catch (error) {
       answer = this.#failureAnswer(id, error);
     }
-    if (typeof answer === "string" && (id !== undefined || this.#slots.length === 0)) {
-      this.#send(answer);
+    if (typeof answer !== "string") this.#await(id, body.length, answer);
+    else if (id === undefined) this.#inOrder(answer);
+    else this.#send(answer);
+  }
+
+  /** Sends an answer without an id: after those that are still awaited. */
+  #inOrder(text: string): void {
+    if (this.#slots.length === 0) {
+      this.#send(text);
     } else {
-      this.#await(id, body.length, answer);
+      this.#slots.push({ text });
+      this.#slotUnits += text.length;
     }
   }
 
-  #await(id: RequestId | undefined, bytes: number, answer: string | Promise<string>): void {
+  #await(id: RequestId | undefined, bytes: number, answer: Promise<string>): void {
     this.#waitingRequests++;
     this.#waitingBytes += bytes;
     const slot: Slot | null = id === undefined ? { text: null } : null;
@@ -223,8 +234,7 @@ export class Session implements Caller {
       else this.#send(text);
       this.#wentOn();
     };
-    if (typeof answer === "string") answered(answer);
-    else answer.then(answered, (error) => answered(this.#failureAnswer(id, error)));
+    answer.then(answered, (error) => answered(this.#failureAnswer(id, error)));
   }
 
   #failureAnswer(id: RequestId | undefined, error: unknown): string {
@@ -235,8 +245,11 @@ export class Session implements Caller {
 
   #fill(slot: Slot, text: string): void {
     slot.text = text;
+    this.#slotUnits += text.length;
     while (this.#slots.length > 0 && this.#slots[0].text !== null) {
-      this.#send(this.#slots.shift()!.text!);
+      const { text } = this.#slots.shift()!;
+      this.#slotUnits -= text!.length;
+      this.#send(text!);
     }
   }
 
@@ -273,12 +286,15 @@ export class Session implements Caller {
     this.#endIfDone();
   }
 
+  /** Closes once nothing more is read and all is answered. */
   #endIfDone(): void {
-    if (!this.#ended || this.#waitingRequests > 0) return;
+    if (!(this.#ended || this.#refused) || this.#waitingRequests > 0) return;
     nextTick(() => {
       this.#flush();
-      this.#socket.end(() => this.#socket.destroy());
+      this.#socket.end(() => this.#ended && this.#socket.destroy());
     });
+    // Not cut at once: that would discard what was written, where the peer is still sending.
+    this.#lingerTimer ??= setTimeout(() => this.#socket.destroy(), LIMITS.lingerMs);
   }
 
   #closed(): void {
