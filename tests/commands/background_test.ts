@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import process from "node:process";
+import config from "../../deno.json" with { type: "json" };
+import { Folder, run } from "./command_line.ts";
+
+Deno.test("start --background returns with the daemon's address when it serves", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  const log = join(folder.path, "app.log");
+  const { code, stdout, stderr } = await run([
+    "start",
+    "app.db",
+    "--background",
+    "--log-file",
+    "app.log",
+  ], {
+    cwd: folder.path,
+  });
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr, "");
+  assert.equal(stdout.indexOf("\n"), stdout.length - 1, "it is one line");
+  const ready = JSON.parse(stdout);
+  assert.deepEqual(Object.keys(ready), ["endpoint", "pid", "version", "log"]);
+  assert.equal(ready.endpoint, (await run(["endpoint", file])).stdout.trim());
+  assert.equal(ready.version, config.version);
+  assert.equal(ready.log, log);
+  assert.equal(JSON.parse((await run(["status", file, "--json"])).stdout).pid, ready.pid);
+  assert.match(Deno.readTextFileSync(log), /Serving/);
+});
+
+Deno.test("start --background returns the daemon that serves when one does", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  const first = await run(["start", file, "--background"]);
+  const second = await run([file, "--background"]);
+  assert.equal(second.code, 0, second.stderr);
+  assert.equal(second.stdout, first.stdout);
+});
+
+Deno.test("start --background makes one daemon when several start at once", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  const outcomes = await Promise.all(
+    Array.from({ length: 6 }, () => run(["start", file, "--background"])),
+  );
+  assert.deepEqual(outcomes.map(({ code, stderr }) => [code, stderr]), outcomes.map(() => [0, ""]));
+  assert.equal(new Set(outcomes.map(({ stdout }) => stdout)).size, 1);
+});
+
+Deno.test("start --background names every database when there are several", async () => {
+  await using folder = new Folder();
+  const files = [folder.file("a.db"), folder.file("b.db")];
+  const ready = JSON.parse((await run(["start", ...files, "--background"])).stdout);
+  assert.deepEqual(ready.databases.map(({ path }: { path: string }) => path), files);
+  assert.equal(ready.databases[0].endpoint, ready.endpoint);
+  assert.notEqual(ready.databases[1].endpoint, ready.endpoint);
+});
+
+Deno.test("start --background says the daemon's reason and exits with its code when it cannot serve", async () => {
+  await using folder = new Folder();
+  const file = join(folder.path, "missing", "app.db");
+  const { code, stdout, stderr } = await run(["start", file, "--background"]);
+  assert.equal(code, 5);
+  assert.equal(stdout, "");
+  assert.match(stderr, /^error: Cannot open .*missing does not exist\nhint: .*\n$/);
+});
+
+Deno.test("start --background exits with 3 when another daemon has one of the files", async () => {
+  await using folder = new Folder();
+  const taken = folder.file("a.db");
+  await run(["start", taken, "--background"]);
+  const { code, stderr } = await run(["start", taken, folder.file("b.db"), "--background"]);
+  assert.equal(code, 3);
+  assert.match(stderr, /^error: A daemon \(pid \d+\) serves .*\nhint: .*\n$/);
+});
+
+Deno.test("start --background leaves a daemon that a killed one's file goes on to", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  const first = JSON.parse((await run(["start", file, "--background"])).stdout);
+  await run(["exec", file, "create table t (a)", "insert into t values (1)"]);
+  process.kill(first.pid, "SIGKILL");
+  const { code, stdout, stderr } = await run(["start", file, "--background"]);
+  assert.equal(code, 0, stderr);
+  assert.notEqual(JSON.parse(stdout).pid, first.pid);
+  assert.equal((await run(["query", file, "select a from t", "--csv"])).stdout, "a\n1\n");
+});

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Folder, Foreground, run } from "./command_line.ts";
+
+const WINDOWS = Deno.build.os === "windows";
+
+Deno.test("start prints where it serves and logs events when it is given a file alone", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  await using daemon = new Foreground(["app.db"], { cwd: folder.path });
+  await daemon.ready(file);
+  const endpoint = (await run(["endpoint", file])).stdout.trim();
+  assert.equal((await run(["shutdown", file])).code, 0);
+  const { code, stdout, stderr } = await daemon.ended();
+  assert.equal(code, 0);
+  assert.equal(stdout, `Serving ${file} at ${endpoint}\n`);
+  assert.match(stderr, /^\d{4}-\d\d-\d\dT[\d:.]+Z info +skylinedb: Serving .*\n/m);
+});
+
+Deno.test("start serves under a second name when it is given --pipe", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  const name = `skylinedb-test-${Deno.pid}`;
+  await using daemon = new Foreground(["start", file, "--pipe", name]);
+  await daemon.ready(file);
+  const { connect } = await import("../../client/mod.ts");
+  await using database = await connect({ pipe: name });
+  assert.equal((await database.status()).databases[0].path, file);
+});
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.test({
+    name: `start ends in order when it gets ${signal}`,
+    ignore: WINDOWS, // where a process cannot be sent one
+    fn: async () => {
+      await using folder = new Folder();
+      const file = folder.file("app.db");
+      await using daemon = new Foreground(["start", file]);
+      await daemon.ready(file);
+      await run(["exec", file, "create table t (a)"]);
+      daemon.kill(signal);
+      const { code, stderr } = await daemon.ended();
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, new RegExp(`signal=${signal}`));
+      assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["app.db"]);
+    },
+  });
+}
+
+Deno.test("start names the daemon that has the file, exit code 3, when one serves it", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  await using daemon = new Foreground(["start", file]);
+  await daemon.ready(file);
+  const endpoint = (await run(["endpoint", file])).stdout.trim();
+  const startedAt = performance.now();
+  const { code, stdout, stderr } = await run(["start", join(folder.path, ".", "app.db")]);
+  assert.ok(performance.now() - startedAt < 10_000);
+  assert.equal(code, 3);
+  assert.equal(stdout, "");
+  assert.match(stderr, new RegExp(`^error: A daemon \\(pid ${daemon.pid}\\) serves `, "m"));
+  assert.ok(stderr.includes(`, at ${endpoint}\nhint: `), stderr);
+});
+
+Deno.test("start says why, exit code 5, when the database cannot be opened", async () => {
+  await using folder = new Folder();
+  const file = join(folder.path, "missing", "app.db");
+  const { code, stderr } = await run(["start", file]);
+  assert.equal(code, 5);
+  assert.match(stderr, /^error: Cannot open .*missing does not exist\nhint: /m);
+});
+
+Deno.test("start says why, exit code 5, when the log file cannot be opened", async () => {
+  await using folder = new Folder();
+  const log = join(folder.path, "missing", "app.log");
+  const { code, stderr } = await run([folder.file("app.db"), "--log-file", log]);
+  assert.equal(code, 5);
+  assert.ok(stderr.startsWith(`error: Cannot open the log file ${log}: `), stderr);
+});
+
+Deno.test("start appends to the log file, with the reason when it cannot serve", async () => {
+  await using folder = new Folder();
+  const log = join(folder.path, "app.log");
+  Deno.writeTextFileSync(log, "before\n");
+  await run(["start", join(folder.path, "missing", "app.db"), "--log-file", log]);
+  assert.match(
+    Deno.readTextFileSync(log),
+    /^before\n.* error +skylinedb: The daemon ends error="Cannot open /,
+  );
+});
+
+Deno.test({
+  name: "start goes on serving when nobody reads what it prints",
+  ignore: WINDOWS, // no shell that closes standard handles
+  fn: async () => {
+    await using folder = new Folder();
+    const file = folder.file("app.db");
+    const { command } = await import("./command_line.ts");
+    const child = command(["start", file], { stdin: "null", stdout: "piped", stderr: "piped" })
+      .spawn();
+    await child.stdout.cancel();
+    await child.stderr.cancel();
+    while ((await run(["ping", file])).code !== 0);
+    assert.equal((await run(["shutdown", file])).code, 0);
+    assert.equal((await child.status).code, 0);
+  },
+});

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import config from "../../deno.json" with { type: "json" };
+import { Folder, run } from "./command_line.ts";
+
+/** A command line that cannot be understood, and what is said of it. */
+const MISTAKES: readonly [string[], RegExp][] = [
+  [["stauts"], /^error: unknown command 'stauts'\nhint: Did you mean status\?\n$/],
+  [["start"], /^error: missing required argument 'file'\nhint: .*--help/],
+  [["exec"], /^error: missing required argument 'file'\n/],
+  [["list", "--yaml"], /^error: unknown option '--yaml'\n/],
+  [["list", "a.db"], /^error: too many arguments/],
+  [
+    ["start", "a.db", "--durability", "some"],
+    /^error: --durability takes full or normal, not "some"\n/,
+  ],
+  [["a.db", "--foreign-keys", "1"], /^error: --foreign-keys takes on or off, not "1"\n/],
+  [["--log-level", "loud", "a.db"], /^error: --log-level takes debug, info, warning or error/],
+  [["a.db", "--pipe", "a b"], /^error: --pipe: A pipe's name has 1 to 64 letters/],
+  [["a.db", "b.db", "--pipe", "x"], /^error: --pipe names one database's endpoint, and 2 files/],
+  [["query", "a.db"], /^error: No SQL is given\nhint: .*--file -/],
+  [["query", "a.db", "select 1", "--file", "a.sql"], /^error: query takes one statement/],
+  [["query", "a.db", "select 1", "--json", "--csv"], /^error: --json and --csv exclude/],
+  [
+    ["query", "a.db", "select 1", "--timeout", "5 s"],
+    /^error: --timeout takes a time .* not "5 s"\n/,
+  ],
+  [["exec", "a.db", "--file", "missing.sql"], /^error: --file: cannot read missing.sql: \S.*\n$/],
+  [["shutdown", "a.db", "--all"], /^error: --all and FILE exclude one another\n/],
+];
+
+for (const [args, said] of MISTAKES) {
+  Deno.test(`the command line says what is wrong, exit code 2, when given: ${args.join(" ")}`, async () => {
+    const { code, stdout, stderr } = await run(args);
+    assert.match(stderr, said);
+    assert.equal(stdout, "");
+    assert.equal(code, 2);
+  });
+}
+
+Deno.test("the command line names the variable when the environment's value is wrong", async () => {
+  const { code, stderr } = await run(["a.db"], { env: { SKYLINEDB_DURABILITY: "most" } });
+  assert.equal(stderr, 'error: SKYLINEDB_DURABILITY takes full or normal, not "most"\n');
+  assert.equal(code, 2);
+});
+
+Deno.test("the command line prints help as an error when nothing is given", async () => {
+  const { code, stdout, stderr } = await run([]);
+  assert.match(stderr, /^Usage: skylinedb-daemon FILE… \| COMMAND\n/);
+  assert.equal(stdout, "");
+  assert.equal(code, 2);
+});
+
+Deno.test("the command line prints help as data when it is asked for", async () => {
+  const whole = await run(["--help"]);
+  assert.equal(whole.code, 0);
+  for (const name of ["start", "exec", "query", "status", "list", "ping", "endpoint", "shutdown"]) {
+    assert.match(whole.stdout, new RegExp(`^  ${name} `, "m"));
+  }
+  const one = await run(["start", "--help"]);
+  assert.equal(one.code, 0);
+  assert.match(one.stdout, /--durability <level>/);
+  assert.equal(whole.stderr + one.stderr, "");
+});
+
+Deno.test("the command line prints the package's version when asked for it", async () => {
+  assert.deepEqual(await run(["--version"]), {
+    code: 0,
+    stdout: `${config.version}\n`,
+    stderr: "",
+  });
+});
+
+Deno.test("a command that needs a daemon names the one that starts it when none runs", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  for (const args of [["ping"], ["query", "x"], ["exec", "x"], ["status"], ["shutdown"]]) {
+    const [name, ...rest] = args;
+    const { code, stdout, stderr } = await run([name, file, ...rest]);
+    assert.equal(
+      stderr,
+      `error: No daemon serves ${file}\nhint: Start it: skylinedb-daemon start --background "${file}"\n`,
+    );
+    assert.equal(stdout, "");
+    assert.equal(code, 4);
+  }
+  Deno.writeTextFileSync(file, "");
+  assert.equal((await run(["ping", file])).code, 4);
+});

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { resolve } from "node:path";
+import { daemonConfig, durationMs, UsageError } from "../../daemon/process/config.ts";
+
+const EMPTY = () => undefined;
+
+Deno.test("daemonConfig() returns absolute files and the defaults when nothing else is given", () => {
+  assert.deepEqual(daemonConfig(["app.db"], {}, EMPTY), {
+    files: [resolve("app.db")],
+    durability: "full",
+    foreignKeys: true,
+    keepWal: false,
+    background: false,
+    logLevel: "info",
+  });
+});
+
+const ENVIRONMENT: Record<string, string> = {
+  SKYLINEDB_PIPE: "app",
+  SKYLINEDB_DURABILITY: "normal",
+  SKYLINEDB_FOREIGN_KEYS: "off",
+  SKYLINEDB_KEEP_WAL: "on",
+  SKYLINEDB_LOG_FILE: "app.log",
+  SKYLINEDB_LOG_LEVEL: "debug",
+};
+
+Deno.test("daemonConfig() takes from the environment what was not typed", () => {
+  assert.deepEqual(daemonConfig(["app.db"], {}, (name) => ENVIRONMENT[name]), {
+    files: [resolve("app.db")],
+    pipe: "app",
+    durability: "normal",
+    foreignKeys: false,
+    keepWal: true,
+    background: false,
+    logFile: resolve("app.log"),
+    logLevel: "debug",
+  });
+});
+
+Deno.test("daemonConfig() takes what was typed when the environment says something else", () => {
+  const typed = {
+    pipe: "typed",
+    durability: "full",
+    foreignKeys: "on",
+    logFile: "typed.log",
+    logLevel: "error",
+    background: true,
+  };
+  const config = daemonConfig(["app.db"], typed, (name) => ENVIRONMENT[name]);
+  assert.equal(config.pipe, "typed");
+  assert.equal(config.durability, "full");
+  assert.equal(config.foreignKeys, true);
+  assert.equal(config.logFile, resolve("typed.log"));
+  assert.equal(config.logLevel, "error");
+  assert.equal(config.background, true);
+});
+
+Deno.test("daemonConfig() takes an empty variable for one that is not set", () => {
+  assert.equal(daemonConfig(["app.db"], {}, () => "").durability, "full");
+});
+
+Deno.test("daemonConfig() throws UsageError when there is no file or an empty name", () => {
+  assert.throws(() => daemonConfig([], {}, EMPTY), UsageError);
+  assert.throws(() => daemonConfig([""], {}, EMPTY), UsageError);
+});
+
+Deno.test("durationMs() reads a number with and without a unit", () => {
+  const read = ["250", "250ms", "5s", "2m", "1h"].map((text) =>
+    durationMs("--timeout", text, 3_600_000)
+  );
+  assert.deepEqual(read, [250, 250, 5_000, 120_000, 3_600_000]);
+});
+
+Deno.test("durationMs() throws UsageError when the text is no time or beyond the bound", () => {
+  for (const text of ["", "0", "-1", "1.5s", "5 s", "s", "1d", "2h", "99999999999", "1e3"]) {
+    assert.throws(() => durationMs("--timeout", text, 3_600_000), UsageError, text);
+  }
+});
