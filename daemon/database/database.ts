@@ -10,10 +10,13 @@ import type { Log } from "../process/log.ts";
 import { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import { Commit, type Writer } from "./commit.ts";
 import { CostlyStatements } from "./costly_statements.ts";
 import { cannotOpen } from "./database_file.ts";
-import { timeout } from "./drivers.ts";
-import { databaseBusy, GroupCommit, QueuedWrite, type Writer } from "./group_commit.ts";
+import { databaseBusy, shuttingDown, timeout } from "./failures.ts";
+import { GroupCommit } from "./group_commit.ts";
+import { LoneCommit } from "./lone_commit.ts";
+import { QueuedWrite } from "./queued_write.ts";
 import { type Query, type QueryOutcome, Readers } from "./readers.ts";
 import { Transaction } from "./transaction.ts";
 import type { Write, WriteOutcome } from "./write.ts";
@@ -49,7 +52,9 @@ export class Database {
   readonly path: string;
   readonly #options: DatabaseOptions;
   readonly #checkpoints: Checkpoints;
-  readonly #commits: GroupCommit;
+  readonly #commit: Commit;
+  readonly #groups: GroupCommit;
+  readonly #lone: LoneCommit;
   readonly #queue: WriteQueue<QueuedWrite>;
   readonly #readers: Readers;
   #writer: Writer;
@@ -64,14 +69,16 @@ export class Database {
     this.#writer = writer;
     this.#checkpoints = new Checkpoints(options.log);
     this.#readers = new Readers(path);
-    this.#commits = new GroupCommit({
-      costly: new CostlyStatements(),
+    this.#commit = new Commit({
       log: options.log,
       writer: () => this.#writer,
       reopen: () => this.#reopen(),
     });
+    const costly = new CostlyStatements();
+    this.#groups = new GroupCommit(this.#commit, costly);
+    this.#lone = new LoneCommit(this.#commit, costly);
     this.#queue = new WriteQueue<QueuedWrite>({
-      commit: (queued) => this.#commit(queued),
+      commit: (queued) => this.#commitSome(queued),
       expire: ({ settle }) => settle(this.#isLocked ? databaseBusy() : timeout()),
       maintain: () => this.#checkpoints.run(this.#writer.connection),
       othersMaySend: options.othersMaySend,
@@ -124,7 +131,7 @@ export class Database {
     return {
       rev: this.revision,
       queued: this.#queue.length,
-      ...this.#commits.counts,
+      ...this.#commit.counts,
       queries: this.#readers.count,
       walFrames: this.#writer.connection.walFrames,
       walFramesLeft: this.#checkpoints.framesLeft,
@@ -148,13 +155,13 @@ export class Database {
     closeWriter(this.#writer);
   }
 
-  #commit(queued: readonly QueuedWrite[]): number | Promise<number> {
+  #commitSome(queued: readonly QueuedWrite[]): number | Promise<number> {
     try {
       if (!this.#isOpen) this.#openAgain();
     } catch (error) {
-      return this.#commits.failAll(queued, error);
+      return this.#commit.failAll(queued, error);
     }
-    const settled = this.#commits.commit(queued);
+    const settled = queued[0].alone ? this.#lone.run(queued[0]) : this.#groups.run(queued);
     this.#isLocked = settled === BUSY;
     return settled;
   }
@@ -239,11 +246,6 @@ function reasonOf(error: SqliteError): [reason: string, hint?: string] {
     default:
       return [`${error.message} (${error.codeName})`];
   }
-}
-
-/** The error of what is asked of a daemon that ends. */
-export function shuttingDown(): SkylineError {
-  return new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");
 }
 
 function openBusy(path: string): SkylineError {

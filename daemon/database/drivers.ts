@@ -4,13 +4,13 @@
  * @module
  */
 import { setImmediate } from "node:timers";
-import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Statement } from "../sqlite/statement.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
 import { type Execution, standsAlone } from "./execution.ts";
+import { gone, timeout } from "./failures.ts";
 import { Semaphore } from "./semaphore.ts";
 
 /** Thrown where an execution cannot be done inline; it is to be run again beside the loop. */
@@ -104,15 +104,6 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
 function checkTime({ deadline, signal }: Drive): void {
   if (performance.now() >= deadline) throw timeout();
   if (signal?.aborted) throw gone();
-}
-
-function gone(): SkylineError {
-  return new SkylineError("TIMEOUT", "The connection that asked for it has gone");
-}
-
-/** The error of a request that did not end by its deadline. */
-export function timeout(): SkylineError {
-  return new SkylineError("TIMEOUT", "The request did not end by its deadline and was undone");
 }
 
 /** Lets the loop take a turn. */

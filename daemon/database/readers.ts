@@ -4,15 +4,14 @@
  * @module
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { SkylineError } from "../../client/errors.ts";
+import type { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import { Connection } from "../sqlite/connection.ts";
-import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import { CostlyStatements } from "./costly_statements.ts";
-import { driveBeside, driveInline, NotInline, timeout } from "./drivers.ts";
+import { driveBeside, driveInline, NotInline } from "./drivers.ts";
 import { executeQuery, type QueryResult } from "./execution.ts";
-import { databaseBusy } from "./group_commit.ts";
+import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
 import { Semaphore } from "./semaphore.ts";
 import { SELECT_REVISION } from "./transaction.ts";
 
@@ -104,7 +103,7 @@ export class Readers {
       }
       if (reader) this.#put(reader);
       if (isBusy(error)) return this.#tracked(this.#retry(query));
-      return failure(error);
+      return failureOf(error);
     }
   }
 
@@ -136,7 +135,7 @@ export class Readers {
       if (waits) rev = reader.beginSnapshot();
       return { rev, ...await this.#runBeside(query, reader.connection) };
     } catch (error) {
-      return failure(error);
+      return failureOf(error);
     } finally {
       this.#put(reader);
       this.#besideLoop.release();
@@ -161,7 +160,7 @@ export class Readers {
   async #retry(query: Query): Promise<QueryOutcome> {
     await sleep(LIMITS.busyPauseMs.max);
     if (performance.now() >= query.deadline) return databaseBusy();
-    if (query.signal.aborted) return timeout();
+    if (query.signal.aborted) return gone();
     return this.query(query);
   }
 
@@ -170,20 +169,4 @@ export class Readers {
     await Promise.allSettled(this.#running);
     for (const reader of this.#idle.splice(0)) reader.close();
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof SqliteError && error.primary === RESULT.BUSY ||
-    error instanceof SkylineError && error.sqliteCode?.startsWith("SQLITE_BUSY") === true;
-}
-
-function failure(error: unknown): SkylineError {
-  if (error instanceof SkylineError) return error;
-  if (error instanceof SqliteError) {
-    return new SkylineError("SQL_ERROR", error.message, {
-      sqliteCode: error.codeName,
-      retry: "safe",
-    });
-  }
-  return new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`, { retry: "safe" });
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SkylineError } from "../../client/errors.ts";
 import { OWN_PREFIX } from "../sqlite/authorizer.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
@@ -120,4 +121,16 @@ export class Transaction {
     ];
     for (const statement of all) statement.finalize();
   }
+}
+
+/**
+ * Checks a request at its end: RELEASE succeeds with a deferred key violated, only the COMMIT would fail, for all.
+ *
+ * @throws {SkylineError} `SQL_ERROR`.
+ */
+export function checkForeignKeys(connection: Connection): void {
+  if (!connection.violatesDeferredForeignKeys) return;
+  throw new SkylineError("SQL_ERROR", "FOREIGN KEY constraint failed", {
+    sqliteCode: "SQLITE_CONSTRAINT_FOREIGNKEY",
+  });
 }

@@ -121,7 +121,7 @@ export class Listener {
   }
 }
 
-/** Whether somebody answers at `endpoint`. */
+/** Whether somebody may be listening at `endpoint`: unless it is certain that nobody does. */
 function isServed(endpoint: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(endpoint);
@@ -130,7 +130,10 @@ function isServed(endpoint: string): Promise<boolean> {
       resolve(served);
     };
     socket.once("connect", () => done(true));
-    socket.once("error", () => done(false));
+    socket.once(
+      "error",
+      ({ code }: NodeJS.ErrnoException) => done(code !== "ENOENT" && code !== "ECONNREFUSED"),
+    );
   });
 }
 

@@ -6,7 +6,8 @@
 import { basename } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
 import { PROTOCOL_VERSION, type RequestId } from "../../client/protocol.ts";
-import { type Database, shuttingDown } from "../database/database.ts";
+import type { Database } from "../database/database.ts";
+import { shuttingDown } from "../database/failures.ts";
 import { VERSION } from "../process/version.ts";
 import { errorAnswer, fieldsAnswer, queryAnswer, writeAnswer } from "./answers.ts";
 import type { Lane } from "./lane.ts";

@@ -1,0 +1,153 @@
+/**
+ * The COMMIT that makes writes durable, and what is done where it fails.
+ *
+ * @module
+ */
+import { SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Log } from "../process/log.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { failureOf } from "./failures.ts";
+import type { QueuedWrite } from "./queued_write.ts";
+import type { Transaction } from "./transaction.ts";
+import type { WriteOutcome } from "./write.ts";
+
+/** What is open while a database is: replaced when it has to be opened again. */
+export interface Writer {
+  readonly connection: Connection;
+  readonly transaction: Transaction;
+  /** The revision of the last commit. */
+  revision: number;
+}
+
+/** Counts since the start. */
+export interface CommitCounts {
+  /** Requests that took effect. */
+  writes: number;
+  /** Commits. */
+  groups: number;
+  /** Requests that failed. */
+  failures: number;
+}
+
+/** What {@link Commit} needs of its database. */
+export interface CommitOptions {
+  readonly log: Log;
+  /** The open writer. */
+  writer(): Writer;
+  /**
+   * After a COMMIT whose outcome is not known: opens the database again, so that its revision tells.
+   *
+   * @throws when that fails too.
+   */
+  reopen(): Promise<void>;
+}
+
+/** Ends transactions of the write connection, for groups and for lone writes alike. */
+export class Commit {
+  readonly #options: CommitOptions;
+  /** How long commits took lately, in milliseconds. */
+  #recentMs = 0;
+  readonly counts: CommitCounts = { writes: 0, groups: 0, failures: 0 };
+
+  /** Commits on the writer that `options` gives. */
+  constructor(options: CommitOptions) {
+    this.#options = options;
+  }
+
+  /** The open writer. */
+  get writer(): Writer {
+    return this.#options.writer();
+  }
+
+  /** Whether commits lately held the loop for too long, as they do on a hard disk. */
+  get isSlow(): boolean {
+    return this.#recentMs > LIMITS.commitInlineMs;
+  }
+
+  /** Commits while the loop waits: another thread would cost more than it saves. */
+  inline(revision: number): void {
+    const started = performance.now();
+    this.writer.transaction.setRevision(revision);
+    this.writer.transaction.commit();
+    this.#done(revision, started);
+  }
+
+  /** Commits on another thread. */
+  async beside(revision: number): Promise<void> {
+    const started = performance.now();
+    this.writer.transaction.setRevision(revision);
+    await this.writer.transaction.commitOffLoop();
+    this.#done(revision, started);
+  }
+
+  #done(revision: number, started: number): void {
+    this.writer.revision = revision;
+    this.counts.groups++;
+    this.#recentMs += (performance.now() - started - this.#recentMs) / 8;
+  }
+
+  /**
+   * A failed COMMIT may have happened: after an I/O error in its fsync the row is invisible here and there after a crash.
+   * The database is opened again, which recovers it, and its revision says which it was. Where even that fails, the
+   * outcomes that were to be are replaced by "unknown". A full disk is known: the frame that commits was not written.
+   */
+  async failed(error: unknown, outcomes: WriteOutcome[], revision: number): Promise<void> {
+    this.rollback();
+    const failure = this.failure(error);
+    if (failure.code === "DISK_FULL") return replaceDone(outcomes, failure);
+    this.#options.log.error("Commit failed", {
+      error: failure.message,
+      sqlite: failure.sqliteCode,
+    });
+    try {
+      await this.#options.reopen();
+    } catch (error) {
+      const message =
+        `The commit failed (${failure.message}), and so did opening the database again: ${error}`;
+      return replaceDone(outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
+    }
+    if (this.writer.revision >= revision) this.counts.groups++;
+    else replaceDone(outcomes, failure);
+  }
+
+  /** Undoes what is not committed. */
+  rollback(): void {
+    try {
+      this.writer.transaction.rollback();
+    } catch (error) {
+      this.#options.log.error("Rollback failed", { error });
+    }
+  }
+
+  /** An error as an answer; one that is a mistake in this program is logged. */
+  failure(error: unknown): SkylineError {
+    const failure = failureOf(error);
+    if (failure.code === "INTERNAL_ERROR") {
+      this.#options.log.error("Unexpected error", {
+        error: (error as Error).stack ?? String(error),
+      });
+    }
+    return failure;
+  }
+
+  /** Tells whoever waits for it. */
+  settle({ settle }: QueuedWrite, outcome: WriteOutcome): void {
+    if (outcome instanceof SkylineError) this.counts.failures++;
+    else this.counts.writes++;
+    settle(outcome);
+  }
+
+  /** Something failed that is no statement's fault, such as BEGIN with an I/O error: nothing was committed. */
+  failAll(queued: readonly QueuedWrite[], error: unknown): number {
+    const failure = this.failure(error);
+    for (const member of queued) this.settle(member, failure);
+    return queued.length;
+  }
+}
+
+function replaceDone(outcomes: WriteOutcome[], failure: SkylineError): void {
+  outcomes.forEach((outcome, i) => {
+    if (!(outcome instanceof SkylineError)) outcomes[i] = failure;
+  });
+}

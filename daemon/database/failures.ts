@@ -1,0 +1,49 @@
+/**
+ * What requests are answered when they fail for no fault of a statement.
+ *
+ * @module
+ */
+import { SkylineError } from "../../client/errors.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
+
+/** The error of a request that did not end by its deadline. */
+export function timeout(): SkylineError {
+  return new SkylineError("TIMEOUT", "The request did not end by its deadline and was undone");
+}
+
+/** The error of a query that nobody waits for any more. */
+export function gone(): SkylineError {
+  return new SkylineError("TIMEOUT", "The connection that asked for it has gone");
+}
+
+/** The error of a request that another process kept from starting. */
+export function databaseBusy(): SkylineError {
+  return new SkylineError(
+    "DATABASE_BUSY",
+    "Another process held the database's lock until the request's deadline",
+  );
+}
+
+/** The error of what is asked of a daemon that ends. */
+export function shuttingDown(): SkylineError {
+  return new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");
+}
+
+/** Whether another process is in the way, so that trying again may help. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof SqliteError && error.primary === RESULT.BUSY ||
+    error instanceof SkylineError && error.sqliteCode?.startsWith("SQLITE_BUSY") === true;
+}
+
+/** Any error as an answer. What is neither ours nor SQLite's is a mistake in this program. */
+export function failureOf(error: unknown): SkylineError {
+  if (error instanceof SkylineError) return error;
+  if (error instanceof SqliteError) {
+    const code = error.primary === RESULT.FULL ? "DISK_FULL" : "SQL_ERROR";
+    return new SkylineError(code, error.message, { sqliteCode: error.codeName, retry: "safe" });
+  }
+  return new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`, {
+    retry: "safe",
+    cause: error,
+  });
+}
