@@ -30,7 +30,8 @@ const CATEGORY = "skylinedb";
 export async function openLog(
   config: Pick<DaemonConfig, "logFile" | "logLevel">,
 ): Promise<Log & AsyncDisposable> {
-  const lines = new LineWriter(config.logFile ? openLogFile(config.logFile) : Deno.stderr);
+  const file = config.logFile ? openLogFile(config.logFile) : null;
+  const lines = new LineWriter(file ?? Deno.stderr);
   const { configure, dispose, getLogger } = await import("@logtape/logtape");
   await configure({
     reset: true,
@@ -52,6 +53,7 @@ export async function openLog(
     async [Symbol.asyncDispose]() {
       await dispose();
       await lines.flush();
+      file?.close();
     },
   };
 }
