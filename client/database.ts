@@ -15,6 +15,7 @@ import {
   batchResultOf,
   type ExecResult,
   objectsOf,
+  type QueryResult,
   type Row,
   rowidOf,
   type RunResult,
@@ -151,6 +152,19 @@ export class Database {
     return objectsOf(columns, valuesOf(rows.slice(0, 1), this.#integers))[0] as T | undefined;
   }
 
+  /**
+   * The rows as objects, with the revision that they were read at: a {@link Database.batch} whose `ifRev` it is happens
+   * only if nothing was written in between. A statement that writes is sent as {@link Database.all} says.
+   */
+  async query<T = Row>(
+    sql: string,
+    params?: SqlParameters,
+    options?: CallOptions,
+  ): Promise<QueryResult<T>> {
+    const { rev, columns, rows } = await this.#rows(sql, params, options);
+    return { rev, columns, rows: objectsOf(columns, valuesOf(rows, this.#integers)) as T[] };
+  }
+
   /** The rows as arrays, in the order of the columns. */
   async values<T extends unknown[] = SqlValue[]>(
     sql: string,
@@ -163,7 +177,7 @@ export class Database {
 
   /**
    * Executes statements as one transaction: all of them or none. They are sent together; none can depend on what the
-   * program makes of another's rows. For that read first, and give the read's revision as `ifRev`.
+   * program makes of another's rows. For that read with {@link Database.query}, and give its revision as `ifRev`.
    */
   async batch(
     statements: readonly BatchStatement[],
@@ -249,7 +263,7 @@ export class Database {
     sql: string,
     params: SqlParameters | undefined,
     options: CallOptions | undefined,
-  ): Promise<Pick<QueryAnswer, "columns" | "rows">> {
+  ): Promise<Pick<QueryAnswer, "rev" | "columns" | "rows">> {
     const statement = statementText(sql, params);
     if (!this.#writingSql.has(sql)) {
       try {
@@ -259,8 +273,8 @@ export class Database {
       }
       this.#rememberWriting(sql);
     }
-    const { results } = await this.#write(`{${statement}}`, options, ',"results":true');
-    return { columns: results![0].columns ?? [], rows: results![0].rows ?? [] };
+    const { rev, results } = await this.#write(`{${statement}}`, options, ',"results":true');
+    return { rev, columns: results![0].columns ?? [], rows: results![0].rows ?? [] };
   }
 
   #rememberWriting(sql: string): void {

@@ -115,7 +115,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
     meaning:
       "The statement does what clients may not: end or nest transactions, ATTACH, use temporary objects, " +
       "most PRAGMAs, or the daemon's own tables.",
-    hint: "A batch is one transaction by itself; leave BEGIN, COMMIT and SAVEPOINT out.",
+    hint: "Leave it out; a batch is one transaction by itself.",
   },
   NOT_READ_ONLY: {
     retry: "no",

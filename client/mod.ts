@@ -22,7 +22,14 @@ export {
 } from "./database.ts";
 export { type ErrorCode, type ErrorDetails, type Retry, SkylineError } from "./errors.ts";
 export type { DaemonStatus, DatabaseStatus, Expectation } from "./protocol.ts";
-export type { BatchResult, BatchStatementResult, ExecResult, Row, RunResult } from "./results.ts";
+export type {
+  BatchResult,
+  BatchStatementResult,
+  ExecResult,
+  QueryResult,
+  Row,
+  RunResult,
+} from "./results.ts";
 export type { BatchStatement, Statement } from "./statement.ts";
 export {
   type Integers,

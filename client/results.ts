@@ -19,6 +19,16 @@ export interface RunResult {
   readonly rev: number;
 }
 
+/** What a query returned. */
+export interface QueryResult<T = Row> {
+  /** The database's revision that the rows were read at. */
+  readonly rev: number;
+  /** The columns' names, in order. */
+  readonly columns: readonly string[];
+  /** The rows as objects. */
+  readonly rows: T[];
+}
+
 /** What one statement of a batch did. */
 export interface BatchStatementResult {
   /** Rows inserted, updated or deleted. */

@@ -78,7 +78,6 @@ class RowCollector {
 
 /** Executes all statements of a write, in the transaction that is open. Throws a {@link SkylineError} where one fails. */
 export function* executeWrite(connection: Connection, write: Write): Execution<Executed> {
-  // What the request before left here would show through SQL's last_insert_rowid().
   connection.lastInsertRowid = 0n;
   const results: string[] = [];
   let bytesLeft = WIRE_LIMITS.frameBytesMax - ANSWER_OVERHEAD_BYTES;

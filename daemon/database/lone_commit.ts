@@ -68,6 +68,7 @@ export class LoneCommit {
     const results: string[] = [];
     let bytesLeft = WIRE_LIMITS.frameBytesMax;
     let rowsAffected = 0;
+    this.#commit.writer.connection.lastInsertRowid = 0n;
     for (let index = 0; index < write.statements.length; index++) {
       try {
         const done = await this.#unit({

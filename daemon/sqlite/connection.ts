@@ -268,7 +268,7 @@ export class Connection {
     return sqlite().sqlite3_total_changes(this.#handle);
   }
 
-  /** Rowid of the last row inserted. */
+  /** Rowid of the last row inserted. Each request starts with 0: that of the one before would show in its SQL. */
   get lastInsertRowid(): bigint {
     return sqlite().sqlite3_last_insert_rowid(this.#handle);
   }

@@ -219,3 +219,15 @@ test("calls are CONNECTION_LOST when the daemon is killed", async (db, _, daemon
   await lost;
   await assert.rejects(db.run("select 1"), fails("CONNECTION_LOST", { retry: "safe" }));
 });
+
+test("query() gives the revision for a batch that decides on what it read", async (db) => {
+  await db.run("insert into note (text) values ('a')");
+  const { rev, columns, rows } = await db.query("select id, text from note");
+  assert.deepEqual([columns, rows], [["id", "text"], [{ id: 1, text: "a" }]]);
+  await db.batch([{ sql: "update note set text = 'b'" }], { ifRev: rev });
+  await assert.rejects(
+    db.batch([{ sql: "update note set text = 'c'" }], { ifRev: rev }),
+    fails("REVISION_CHANGED"),
+  );
+  assert.deepEqual(await db.get("select text from note"), { text: "b" });
+});
