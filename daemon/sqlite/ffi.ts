@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { findLibrary } from "./library.ts";
+import { findLibrary, type Library, privateCopy } from "./library.ts";
 
 /** A pointer to a `sqlite3`. */
 export type DatabaseHandle = Deno.PointerObject;
@@ -102,7 +102,19 @@ let loaded: Sqlite | undefined;
  * @throws {Error} when there is no library, or it is older than what the daemon calls (3.20).
  */
 export function sqlite(): Sqlite {
-  return loaded ??= Deno.dlopen(findLibrary().path, SYMBOLS).symbols;
+  return loaded ??= open(findLibrary());
+}
+
+function open(library: Library): Sqlite {
+  const copy = library.origin === "bundled" ? privateCopy(library.path) : null;
+  if (copy !== null) {
+    try {
+      return Deno.dlopen(copy, SYMBOLS).symbols;
+    } catch {
+      // The folder's file system may not allow programs.
+    }
+  }
+  return Deno.dlopen(library.path, SYMBOLS).symbols;
 }
 
 /** The arguments of `sqlite3_db_config` for an option that is on or off. */

@@ -5,7 +5,8 @@
  */
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { basename, isAbsolute, join } from "node:path";
+import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 
 /**
  * Names the one build of SQLite that belongs to this source tree: its version, then a hash of
@@ -67,6 +68,26 @@ export function cachedLibraryPath(target: string): string {
  */
 export function bundledLibraryPath(target: string): string {
   return join(import.meta.dirname!, "..", "..", "dist", "sqlite", libraryName(target));
+}
+
+/**
+ * Copies the library that is inside the executable to where nobody else may write, once, and returns the path; `null`
+ * where that is not possible or not needed. Deno would unpack it into the temporary folder, which on Unix all users
+ * share: somebody else could own a file of that name, and change it between the look at it and its loading.
+ */
+export function privateCopy(path: string): string | null {
+  if (Deno.build.os === "windows") return null;
+  try {
+    const copy = join(prepareRuntimeFolder(), basename(path));
+    const { size } = Deno.statSync(path);
+    if (existsSync(copy) && Deno.lstatSync(copy).size === size) return copy;
+    const part = `${copy}.${Deno.pid}`;
+    Deno.writeFileSync(part, Deno.readFileSync(path), { mode: 0o700 });
+    Deno.renameSync(part, copy);
+    return copy;
+  } catch {
+    return null;
+  }
 }
 
 function libraryName(target: string): string {
