@@ -61,6 +61,8 @@ export class Session implements Caller {
   #lastByteAt = 0;
   #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether it is not read on, for as much as it has waiting. */
+  #isHeld = false;
   #refused = false;
   #ended = false;
   #whenIdle: (() => void)[] = [];
@@ -72,9 +74,10 @@ export class Session implements Caller {
     this.home = options.home;
     this.#socket = socket;
     this.#options = options;
-    socket.on("data", (chunk: Uint8Array) => this.#received(chunk));
+    // Never pause() and resume(): on Deno 2.6 a second read starts beside the first, and bytes arrive out of order.
+    socket.on("readable", () => this.#read());
     socket.on("end", () => this.#peerEnded());
-    socket.on("drain", () => this.#pump());
+    socket.on("drain", () => this.#read());
     socket.on("error", (error) => options.log.debug("Connection failed", { error }));
     socket.on("close", () => this.#closed());
   }
@@ -95,7 +98,6 @@ export class Session implements Caller {
     this.#refused = true;
     this.#notePartial(0);
     this.#inOrder(errorAnswer(undefined, error));
-    this.#socket.resume();
     this.#endIfDone();
   }
 
@@ -127,30 +129,33 @@ export class Session implements Caller {
     this.#socket.destroy();
   }
 
-  #received(chunk: Uint8Array): void {
-    if (this.#refused) return;
-    this.#lastByteAt = performance.now();
-    this.#decoder.push(chunk);
-    this.#pump();
-  }
-
-  /** Handles the frames that have arrived, as long as the connection may have more waiting. */
-  #pump(): void {
+  /** Reads what has arrived, as long as the connection may have more waiting. */
+  #read(): void {
     try {
-      while (!this.#refused && !this.#isFull()) {
-        const body = this.#decoder.take();
-        if (body === null) break;
-        this.#handle(body);
+      while (this.#refused || !this.#isFull()) {
+        if (this.#handleNext()) continue;
+        const chunk: Uint8Array | null = this.#socket.read();
+        if (chunk === null) break;
+        if (this.#refused) continue;
+        this.#lastByteAt = performance.now();
+        this.#decoder.push(chunk);
       }
+      this.#isHeld = this.#isFull();
+      this.#notePartial(this.#refused ? 0 : this.#decoder.bufferedBytes);
     } catch (error) {
       if (!(error instanceof SkylineError)) throw error;
       this.refuse(error);
-      return;
+      this.#read();
     }
-    if (this.#refused) return;
-    if (this.#isFull()) this.#socket.pause();
-    else if (this.#socket.isPaused()) this.#socket.resume();
-    this.#notePartial(this.#decoder.bufferedBytes);
+  }
+
+  /** Handles the next frame that has arrived whole; false if there is none. */
+  #handleNext(): boolean {
+    if (this.#refused) return false;
+    const body = this.#decoder.take();
+    if (body === null) return false;
+    this.#handle(body);
+    return true;
   }
 
   #isFull(): boolean {
@@ -181,7 +186,7 @@ export class Session implements Caller {
     this.#silenceTimer = undefined;
     if (this.#partialBytes === 0) return;
     // While it is not read, its silence is not its own.
-    if (this.#isFull()) this.#lastByteAt = performance.now();
+    if (this.#isHeld) this.#lastByteAt = performance.now();
     const leftMs = this.#lastByteAt + LIMITS.partialFrameSilenceMs - performance.now();
     if (leftMs > 0) {
       this.#silenceTimer = setTimeout(() => this.#checkSilence(), leftMs);
@@ -259,7 +264,7 @@ export class Session implements Caller {
       for (const resolve of this.#whenIdle.splice(0)) resolve();
     }
     this.#endIfDone();
-    if (this.#socket.isPaused()) this.#pump();
+    if (this.#isHeld && !this.#isFull()) this.#read();
   }
 
   #send(text: string): void {
