@@ -27,22 +27,32 @@ export interface Drive {
 }
 
 /**
- * Drives an execution to its end without giving the loop a turn.
+ * Drives an execution to its end without giving the loop a turn; `now` is the time, which is not asked for more often than
+ * needed: it costs as much as four calls of SQLite.
  *
  * @throws {NotInline} when a step or the whole takes too long, or a statement is known to; a transaction may have been
  * undone then.
  */
-export function driveInline<T>(execution: Execution<T>, drive: Drive, untilMs: number): T {
+export function driveInline<T>(
+  execution: Execution<T>,
+  drive: Drive,
+  now: number,
+  untilMs: number,
+): T {
   let next = execution.next();
   while (!next.done) {
     const statement = next.value;
     let row: boolean;
     try {
-      const now = performance.now();
       if (now > untilMs || drive.costly.steppingOf(statement.sql) !== "inline") {
         throw new NotInline();
       }
-      row = stepInline(statement, drive, now);
+      const started = now;
+      try {
+        row = stepUntil(statement, drive, started + LIMITS.stepInlineMs);
+      } finally {
+        now = noteTime(statement, drive, started);
+      }
     } catch (error) {
       next = execution.throw(error);
       continue;
@@ -52,18 +62,22 @@ export function driveInline<T>(execution: Execution<T>, drive: Drive, untilMs: n
   return next.value;
 }
 
-/** A step under the clock. One that hardly looked at the clock is remembered as well: an FTS5 rebuild is 11 operations. */
-function stepInline(statement: Statement, { connection, costly }: Drive, now: number): boolean {
-  connection.inlineUntil = now + LIMITS.stepInlineMs;
+function stepUntil(statement: Statement, { connection }: Drive, untilMs: number): boolean {
+  connection.inlineUntil = untilMs;
   try {
     return statement.step();
   } catch (error) {
-    if (!isInterrupt(error)) throw error;
-    throw new NotInline();
+    throw isInterrupt(error) ? new NotInline() : error;
   } finally {
     connection.inlineUntil = Infinity;
-    if (performance.now() - now > LIMITS.stepInlineMs) costly.mark(statement.sql);
   }
+}
+
+/** Remembers one that took too long, even if it hardly looked at the clock: an FTS5 rebuild is 11 operations. */
+function noteTime(statement: Statement, { costly }: Drive, started: number): number {
+  const now = performance.now();
+  if (now - started > LIMITS.stepInlineMs) costly.mark(statement.sql);
+  return now;
 }
 
 function isInterrupt(error: unknown): boolean {
@@ -124,10 +138,19 @@ class StatementSteps {
   }
 
   async step(): Promise<boolean> {
-    if (this.#isInline()) return stepInline(this.statement, this.drive, performance.now());
+    if (this.#isInline()) return this.#stepInline();
     const row = await this.#stepOffLoop();
     if (!row && this.#offLoopMs < LIMITS.stepCheapMs) this.drive.costly.unmark(this.statement.sql);
     return row;
+  }
+
+  #stepInline(): boolean {
+    const started = performance.now();
+    try {
+      return stepUntil(this.statement, this.drive, started + LIMITS.stepInlineMs);
+    } finally {
+      noteTime(this.statement, this.drive, started);
+    }
   }
 
   #isInline(): boolean {

@@ -57,8 +57,9 @@ export class GroupCommit {
     let resultUnits = 0;
     for (const member of members) {
       if (member.alone || resultUnits > WIRE_LIMITS.frameBytesMax) break;
-      if (outcomes.length > 0 && performance.now() > until) break;
-      const outcome = this.#executeMember(member, revision);
+      const now = performance.now();
+      if (outcomes.length > 0 && now > until) break;
+      const outcome = this.#executeMember(member, revision, now);
       // The next savepoint would start a transaction of its own and its release commit it, without the others.
       if (connection.autocommit) {
         member.alone = true;
@@ -77,15 +78,15 @@ export class GroupCommit {
   }
 
   /** A member's outcome should the group commit; `null` when it cannot be executed inline. */
-  #executeMember({ write }: QueuedWrite, revision: number): WriteOutcome | null {
+  #executeMember({ write }: QueuedWrite, revision: number, now: number): WriteOutcome | null {
     const { connection, transaction } = this.#commit.writer;
-    const refusal = refusalOf(write, revision);
+    const refusal = refusalOf(write, revision, now);
     if (refusal) return refusal;
     transaction.savepoint();
     try {
       const drive = { connection, costly: this.#costly, deadline: write.deadline };
-      const until = performance.now() + LIMITS.groupMs;
-      const executed = driveInline(executeWrite(connection, write), drive, until);
+      const execution = executeWrite(connection, write);
+      const executed = driveInline(execution, drive, now, now + LIMITS.groupMs);
       checkForeignKeys(connection);
       transaction.release();
       return { rev: revision + 1, ...executed };

@@ -95,7 +95,7 @@ export class LoneCommit {
     for (;;) {
       const { connection, revision } = this.#commit.writer;
       try {
-        const refusal = refusalOf(write, revision);
+        const refusal = refusalOf(write, revision, performance.now());
         if (refusal) throw refusal;
         if (unit.isVacuum) connection.attachedMax = 1;
         else await this.#begin(write.deadline);

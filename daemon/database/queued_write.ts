@@ -24,9 +24,13 @@ export class QueuedWrite {
   }
 }
 
-/** Why a write is not even started, at the revision that it finds. */
-export function refusalOf({ deadline, ifRev }: Write, revision: number): SkylineError | null {
-  if (performance.now() >= deadline) return timeout();
+/** Why a write is not even started, at the revision and the time that it finds. */
+export function refusalOf(
+  { deadline, ifRev }: Write,
+  revision: number,
+  now: number,
+): SkylineError | null {
+  if (now >= deadline) return timeout();
   if (ifRev === undefined || ifRev === revision) return null;
   return new SkylineError("REVISION_CHANGED", `The revision is ${revision}, not ${ifRev}`);
 }

@@ -90,11 +90,9 @@ export class Readers {
       rev = reader.beginSnapshot();
       const { connection } = reader;
       const drive = { connection, costly: this.#costly, ...query };
-      const result = driveInline(
-        executeQuery(connection, query.sql, query.params),
-        drive,
-        performance.now() + LIMITS.stepInlineMs,
-      );
+      const now = performance.now();
+      const execution = executeQuery(connection, query.sql, query.params);
+      const result = driveInline(execution, drive, now, now + LIMITS.stepInlineMs);
       this.#put(reader);
       return { rev, ...result };
     } catch (error) {
