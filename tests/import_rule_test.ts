@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const MAY_IMPORT: Record<string, string[]> = {
   "mod.ts": ["client"],
   "client": [],
-  "daemon/sqlite": ["client"],
+  "daemon/sqlite": ["daemon/process", "client"],
   "daemon/process": ["client", "deno.json"], // for the version
   "deno.json": [],
   "daemon/database": ["daemon/sqlite", "daemon/process", "client"],

@@ -27,7 +27,9 @@ const DEFINES = [
   "-DSQLITE_ENABLE_DBSTAT_VTAB",
   "-DSQLITE_ENABLE_PREUPDATE_HOOK",
   "-DSQLITE_ENABLE_SESSION",
-  "-DSQLITE_STMTJRNL_SPILL=1048576", // 64 KiB would open a file in the temp folder for 60 rows
+  // 64 KiB, the default, would open a file in the temp folder for 60 rows. No more than this: what spills is written in one
+  // piece, and SQLite cuts a write to its size's lowest 17 bits: 1 MiB became one of 0 bytes, which is "disk full".
+  "-DSQLITE_STMTJRNL_SPILL=131071",
   "-DSQLITE_LIKE_DOESNT_MATCH_BLOBS",
   "-DSQLITE_USE_ALLOCA",
 ];

@@ -61,7 +61,8 @@ export class WriteQueue<T extends { readonly deadline: number }> {
       await this.#gather();
       const settled = await this.#commit();
       if (settled === BUSY) {
-        await this.#expiring(sleep(pauseMs));
+        await sleep(pauseMs);
+        this.#expire();
         pauseMs = Math.min(2 * pauseMs, LIMITS.busyPauseMs.max);
       } else {
         pauseMs = LIMITS.busyPauseMs.min;

@@ -26,6 +26,8 @@ export const LIMITS = {
   partialFrameSilenceMs: 10_000,
   /** How long a connection that is being refused may go on sending before it is cut. */
   lingerMs: 1_000,
+  /** How long the queries of a client that ended its side go on: most likely it is gone, and nobody waits for them. */
+  halfOpenMs: 2_000,
 
   // Requests
   /** A request's time from arrival to its end, unless it says `timeout_ms`. */

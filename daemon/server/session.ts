@@ -61,6 +61,7 @@ export class Session implements Caller {
   #lastByteAt = 0;
   #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  #halfOpenTimer: ReturnType<typeof setTimeout> | undefined;
   /** Whether it is not read on, for as much as it has waiting. */
   #isHeld = false;
   #refused = false;
@@ -285,10 +286,11 @@ export class Session implements Caller {
     }
   }
 
-  /** The peer sends no more; on Unix it may still read. */
+  /** The peer sends no more. On Unix it may still read, or be gone: that shows when something is written. */
   #peerEnded(): void {
     this.#ended = true;
     this.#endIfDone();
+    this.#halfOpenTimer = setTimeout(() => this.#gone.abort(), LIMITS.halfOpenMs);
   }
 
   /** Closes once nothing more is read and all is answered. */
@@ -305,6 +307,7 @@ export class Session implements Caller {
   #closed(): void {
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#lingerTimer);
+    clearTimeout(this.#halfOpenTimer);
     this.#refused = true;
     this.#notePartial(0);
     this.#gone.abort();
