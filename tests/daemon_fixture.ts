@@ -5,7 +5,7 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const SOURCE = fileURLToPath(new URL("../daemon/main.ts", import.meta.url));
@@ -61,7 +61,7 @@ export interface DaemonFixture extends AsyncDisposable {
 /** Starts a daemon and waits until it says that it serves. */
 export async function startDaemon(options: FixtureOptions = {}): Promise<DaemonFixture> {
   const folder = mkdtempSync(join(tmpdir(), "skylinedb-test-"));
-  const files = (options.files ?? ["app.db"]).map((name) => join(folder, name));
+  const files = (options.files ?? ["app.db"]).map((name) => resolve(folder, name));
   const [command, ...args] = options.program ?? executable ?? source;
   const child = new Deno.Command(command, {
     args: [...args, "start", ...files, ...(options.args ?? [])],

@@ -18,7 +18,7 @@ export const OWN_PREFIX = "_skylinedb_";
 const CREATE_TEMP_INDEX = 3, CREATE_TEMP_VIEW = 6;
 const DROP_TEMP_INDEX = 12, DROP_TEMP_VIEW = 15;
 const PRAGMA = 19, TRANSACTION = 22, ATTACH = 24, DETACH = 25, FUNCTION = 31, SAVEPOINT = 32;
-const SELECT = 21, RECURSIVE = 33;
+const SELECT = 21, ANALYZE = 28, RECURSIVE = 33;
 
 /** PRAGMAs that a client may use, to read or to run. */
 const PRAGMAS_ALLOWED = new Set([
@@ -56,6 +56,15 @@ const PRAGMAS_READABLE = new Set([
   "schema_version",
   "synchronous",
 ]);
+
+/** Whether an action is passed over without a word: an ANALYZE of the whole database comes to the daemon's tables too. */
+export function isPassedOver(
+  principal: Principal,
+  action: number,
+  first: () => string | null,
+): boolean {
+  return principal === "client" && action === ANALYZE && isOwn(first());
+}
 
 /**
  * Why `principal` may not do an action; `null` if it may. `first` and `second` are SQLite's third and fourth arguments of

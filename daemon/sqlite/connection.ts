@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Principal, refusal } from "./authorizer.ts";
+import { isPassedOver, type Principal, refusal } from "./authorizer.ts";
 import { RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { Statement } from "./statement.ts";
@@ -32,7 +32,7 @@ const AUTHORIZER = {
 const PROGRESS_HANDLER = { parameters: ["pointer"], result: "i32" } as const;
 const WAL_HOOK = { parameters: ["pointer", "pointer", "pointer", "i32"], result: "i32" } as const;
 
-const SQLITE_DENY = 1;
+const SQLITE_DENY = 1, SQLITE_IGNORE = 2;
 
 /** What a statement's preparation gives: the statement (`null` for white space and comments) and the SQL after it. */
 export interface Prepared {
@@ -71,7 +71,9 @@ export class Connection {
     this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (_, action, first, second) => {
       // A callback that throws off the loop would count as an answer of 0, which allows.
       try {
-        const reason = refusal(this.principal, action, () => textAt(first), () => textAt(second));
+        const firstText = () => textAt(first);
+        if (isPassedOver(this.principal, action, firstText)) return SQLITE_IGNORE;
+        const reason = refusal(this.principal, action, firstText, () => textAt(second));
         this.#refusal ??= reason;
         return reason === null ? RESULT.OK : SQLITE_DENY;
       } catch {
