@@ -30,6 +30,9 @@ export interface Visits {
   readonly products: number;
 }
 
+/** So many come at the same moment, so that their orders share commits. */
+const COMPANY = 5;
+
 /** Visits the shop at `url`. They come when they come: nobody waits for another's answer. */
 export async function visitShop(url: string, visits: Visits): Promise<Ledger> {
   const ledger: Ledger = { acknowledged: [], refused: [], failures: [], views: 0, latencies: [] };
@@ -49,7 +52,8 @@ async function atRate(
   const startedAt = performance.now();
   const running: Promise<void>[] = [];
   for (let n = 0; n < perSecond * seconds; n++) {
-    const waitMs = startedAt + 1000 * n / perSecond - performance.now();
+    const dueAt = startedAt + 1000 * (n - n % COMPANY) / perSecond;
+    const waitMs = dueAt - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     running.push(visit(n));
   }
