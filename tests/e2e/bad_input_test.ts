@@ -329,3 +329,16 @@ daemonTest("Session serves a frame that comes byte by byte", async ({ client }) 
   }
   assert.equal((await client.next())?.id, "ä");
 });
+
+daemonTest(
+  "Session lets a client read why it is refused although it is still sending",
+  async (it) => {
+    const oversized = new Uint8Array(3 * 1024 * 1024);
+    oversized.fill(0xff, 0, 4);
+    for (let i = 0; i < 20; i++) {
+      const client = await it.open();
+      client.sendBytes(oversized);
+      assert.equal((await client.next())?.code, "FRAME_TOO_LARGE");
+    }
+  },
+);

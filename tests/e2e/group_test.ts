@@ -320,3 +320,25 @@ daemonTest("Database enforces foreign keys unless told otherwise", async (it) =>
   assert.equal((await it.exec("insert into c values (1)")).status, "ok");
   assert.deepEqual(await it.rows("pragma foreign_keys"), [[0]]);
 }, { args: ["--foreign-keys", "off"] });
+
+daemonTest("GroupCommit undoes a large request without harm to the others", async (it) => {
+  await it.exec(
+    "create table t(id integer primary key, n unique)",
+    "insert into t(n) with recursive n(i) as (select 1 union all select i + 1 from n limit 50000) " +
+      "select i from n",
+  );
+  const [first, failed, last] = await together(it.client, [
+    "update t set n = n + 1000000",
+    ["update t set n = n + 1000000", "update t set n = 7"],
+    "insert into t(n) values (1)",
+  ]);
+  assert.deepEqual(
+    [first.status, failed.sqlite_code, last.status],
+    ["ok", "SQLITE_CONSTRAINT_UNIQUE", "ok"],
+    JSON.stringify([first, failed, last]),
+  );
+  assert.deepEqual(
+    await it.rows("select count(*), min(n), max(n) from t"),
+    [[50_001, 1, 1_050_000]],
+  );
+});

@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { connect, type Socket } from "node:net";
+import { encodeFrame, FrameDecoder } from "../../client/frame.ts";
+import { type DaemonCase, daemonTest, sleep, until } from "./daemon_case.ts";
+
+const MiB = 1024 * 1024;
+
+/** A connection that counts how much the daemon took of what it sends. */
+class Flood implements AsyncDisposable {
+  readonly socket: Socket;
+  answers = 0;
+  sent = 0;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on("error", () => {});
+  }
+
+  static open(endpoint: string): Promise<Flood> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(endpoint, () => resolve(new Flood(socket)));
+      socket.once("error", reject);
+    });
+  }
+
+  /** Sends bytes until the daemon takes no more for 300 ms, or all are sent; gives how many the system took. */
+  async send(bytes: Uint8Array): Promise<number> {
+    const before = this.sent;
+    this.socket.write(bytes);
+    const total = this.socket.bytesWritten;
+    let last = -1;
+    for (;;) {
+      const taken = total - this.socket.writableLength;
+      if (taken === last || this.socket.writableLength === 0) {
+        this.sent = taken;
+        return taken - before;
+      }
+      last = taken;
+      await sleep(300);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.socket.closed) return;
+    const closed = new Promise((resolve) => this.socket.once("close", resolve));
+    this.socket.destroy();
+    await closed;
+  }
+}
+
+/** While it is held no write ends, so that all of them wait. */
+function holdLock(it: DaemonCase): DatabaseSync {
+  const foreign = new DatabaseSync(it.daemon.file);
+  foreign.exec("begin immediate");
+  return foreign;
+}
+
+function frames(count: number, text: (i: number) => string): Uint8Array {
+  const all = Array.from({ length: count }, (_, i) => encodeFrame(text(i)));
+  const bytes = new Uint8Array(all.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const frame of all) {
+    bytes.set(frame, at);
+    at += frame.length;
+  }
+  return bytes;
+}
+
+async function queued(it: DaemonCase): Promise<number> {
+  return (await it.status()).queued;
+}
+
+daemonTest("Session does not read further when 1,024 requests wait", async (it) => {
+  await it.exec("create table t(a)");
+  await using flood = await Flood.open(it.daemon.endpoint);
+  using _lock = holdLock(it);
+  const insert = (i: number) =>
+    `{"type":"ExecBatch","id":${i},"stmts":[{"sql":"insert into t values (${i})"}]}`;
+  const all = frames(60_000, insert);
+  const taken = await flood.send(all);
+  assert.equal(await queued(it), 1_024);
+  assert.ok(taken < all.length / 2, `the daemon took ${taken} bytes of ${all.length}`);
+  await sleep(300);
+  assert.equal(await queued(it), 1_024, "and stays there");
+  const other = await it.open();
+  assert.equal((await other.ask({ type: "Ping" })).status, "ok", "others are served");
+});
+
+daemonTest("Session goes on reading where it stopped when there is room again", async (it) => {
+  await it.exec("create table t(a)");
+  const lock = holdLock(it);
+  const count = 20_000;
+  for (let id = 0; id < count; id++) {
+    it.client.send({ type: "ExecBatch", stmts: [{ sql: `insert into t values (${id})` }], id });
+  }
+  await sleep(300);
+  lock.close();
+  for (let id = 0; id < count; id++) {
+    const answer = await it.client.next();
+    assert.deepEqual([answer?.id, answer?.rev], [id, id + 2], JSON.stringify(answer));
+  }
+  assert.deepEqual(await it.rows("select count(*), sum(a) from t"), [[count, 199_990_000]]);
+});
+
+daemonTest("Session does not read further when 4 MiB of requests wait", async (it) => {
+  await it.exec("create table t(a)");
+  await using flood = await Flood.open(it.daemon.endpoint);
+  using _lock = holdLock(it);
+  const large = "x".repeat(256 * 1024);
+  const insert = (i: number) =>
+    `{"type":"ExecBatch","id":${i},"stmts":[{"sql":"insert into t values (?)","params":["${large}"]}]}`;
+  const all = frames(160, insert);
+  const taken = await flood.send(all);
+  const waiting = await queued(it);
+  assert.ok(waiting >= 15 && waiting <= 17, `${waiting} requests of 256 KiB wait`);
+  assert.ok(taken < 12 * MiB, `the daemon took ${taken} bytes of ${all.length}`);
+});
+
+daemonTest("Session does not read further when its answers are not fetched", async (it) => {
+  // Not of node:net, which reads ahead although it is paused.
+  using slow = await Deno.connect({ transport: "unix", path: it.daemon.endpoint });
+  const count = 1_000; // 100 MB of answers
+  const query = (id: number) => `{"type":"Query","sql":"select hex(zeroblob(50000))","id":${id}}`;
+  const sent = (async () => {
+    const bytes = frames(count, query);
+    for (let at = 0; at < bytes.length;) at += await slow.write(bytes.subarray(at));
+  })();
+  await sleep(700);
+  const { queries } = await it.status();
+  assert.ok(queries < 100, `${queries} queries were executed for nobody`);
+  const decoder = new FrameDecoder();
+  const chunk = new Uint8Array(256 * 1024);
+  for (let id = 0; id < count;) {
+    const read = await slow.read(chunk);
+    assert.ok(read, `it ended after ${id} answers`);
+    decoder.push(chunk.slice(0, read));
+    for (let body; (body = decoder.take()) !== null; id++) {
+      assert.equal(JSON.parse(new TextDecoder().decode(body)).id, id);
+    }
+  }
+  await sent;
+}, { ignore: Deno.build.os === "windows" });
+
+daemonTest("Session cuts a connection that never fetches what is under way", async (it) => {
+  using slow = await Deno.connect({ transport: "unix", path: it.daemon.endpoint });
+  // Each is slow enough to be let in beside the others, and their answers come all at once.
+  const sql = "with recursive n(i) as (select 1 union all select i + 1 from n limit 200000) " +
+    "select hex(zeroblob(4900000 + 0 * count(*))) from n";
+  await slow.write(frames(30, (id) => JSON.stringify({ type: "Query", sql, id })));
+  await until(() => it.daemon.log().includes("Connection cut"), 20_000);
+  assert.equal((await it.client.ask({ type: "Status" })).connections, 1);
+}, { ignore: Deno.build.os === "windows", timeoutMs: 30_000 });
+
+daemonTest(
+  "Session holds 64 MiB of half-received frames at most, of all connections",
+  async (it) => {
+    const floods: Flood[] = [];
+    const codes: string[] = [];
+    const part = new Uint8Array(9 * MiB);
+    new DataView(part.buffer).setUint32(0, 10 * MiB, true);
+    try {
+      for (let i = 0; i < 10; i++) {
+        const flood = await Flood.open(it.daemon.endpoint);
+        floods.push(flood);
+        flood.socket.on("data", (chunk: Uint8Array) => {
+          const [, code] = /"code":"(\w+)"/.exec(new TextDecoder().decode(chunk)) ?? [];
+          if (code) codes.push(code);
+        });
+        await flood.send(part);
+        const pong = await it.client.ask({ type: "Ping" });
+        assert.equal(pong.status, "ok", "others are served");
+      }
+      await until(() => codes.length >= 3);
+      assert.deepEqual([...new Set(codes)], ["FRAMES_WAITING"]);
+      assert.equal(codes.length, 3, "7 times 9 MiB fit into 64 MiB, 3 times do not");
+      const { memory } = await it.client.ask({ type: "Status" });
+      if (memory.private) assert.ok(memory.private < 250 * MiB, `${memory.private} bytes are held`);
+      // Those that were within the bound may still end their frames.
+      const rest = new Uint8Array(MiB + 4);
+      floods[0].socket.write(rest);
+      await until(() => codes.includes("INVALID_JSON"));
+    } finally {
+      for (const flood of floods) await flood[Symbol.asyncDispose]();
+    }
+    const size = 9 * MiB;
+    it.client.sendText(`{"type":"Ping","x":"${"x".repeat(size)}"}`);
+    assert.equal((await it.client.next())?.status, "ok", "what they held is free again");
+  },
+  { timeoutMs: 40_000 },
+);
+
+daemonTest("Session allocates nothing for a length that is only announced", async (it) => {
+  const before = (await it.client.ask({ type: "Status" })).memory;
+  const prefix = new Uint8Array(5);
+  new DataView(prefix.buffer).setUint32(0, 10 * MiB, true);
+  for (let i = 0; i < 60; i++) (await it.open()).sendBytes(prefix);
+  await sleep(200);
+  const after = (await it.client.ask({ type: "Status" })).memory;
+  const grown = (after.private ?? after.rss) - (before.private ?? before.rss);
+  assert.ok(grown < 30 * MiB, `${grown} bytes more`);
+});

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import type { DaemonFixture } from "../daemon_fixture.ts";
+import { WireClient } from "../wire_client.ts";
+import { runCommand } from "./command.ts";
+import { daemonTest, exec, rows, sleep } from "./daemon_case.ts";
+
+/** Some 0.3 s of work. */
+const SLOW = "with recursive n(i) as (select 1 union all select i + 1 from n limit 3000000) " +
+  "select count(*) from n";
+
+function names({ folder }: DaemonFixture): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+}
+
+function countDirectly({ file }: DaemonFixture): unknown {
+  using direct = new DatabaseSync(file, { readOnly: true });
+  return direct.prepare("select count(*) as n from t").get()!.n;
+}
+
+daemonTest("Shutdown answers what was sent before it, then closes and exits 0", async (it) => {
+  const { daemon } = it;
+  await it.exec("create table t(a)");
+  const others = await Promise.all(Array.from({ length: 10 }, () => it.open()));
+  for (const [c, other] of others.entries()) {
+    other.send({ type: "ExecBatch", stmts: [{ sql: `insert into t ${SLOW}` }], id: "slow" });
+    for (let i = 0; i < 100; i++) {
+      other.send({ type: "ExecBatch", stmts: [{ sql: `insert into t values (${c})` }], id: i });
+    }
+    other.send({ type: "Query", sql: "select count(*) from t", id: "query" });
+  }
+  for (const other of others) assert.ok(await other.next(), "all have arrived");
+  const answer = await it.client.ask({ type: "Shutdown", id: 5 }, 15_000);
+  assert.deepEqual(answer, { id: 5, status: "ok" });
+  assert.deepEqual(names(daemon), ["app.db"], "the files are closed when it is answered");
+  let acknowledged = 0;
+  for (const other of others) {
+    for (let i = 1; i < 102; i++) {
+      const each = await other.next();
+      assert.ok(each, "every request that was read is answered");
+      assert.ok(each.status === "ok" || each.code === "SHUTTING_DOWN", JSON.stringify(each));
+      if (each.rev && !each.rows) acknowledged++;
+    }
+    assert.equal(await other.next(), null);
+  }
+  assert.equal((await daemon.child.status).code, 0);
+  // The first answer of each connection, that of its slow write, was taken above.
+  assert.equal(countDirectly(daemon), acknowledged + others.length);
+  assert.doesNotMatch(daemon.log(), /error|failed/i);
+}, { timeoutMs: 30_000 });
+
+daemonTest("Shutdown waits for a slow write and answers it", async (it) => {
+  await it.exec("create table t(a)");
+  const other = await it.open();
+  other.send({ type: "ExecBatch", stmts: [{ sql: `insert into t ${SLOW}` }] });
+  await sleep(100);
+  assert.equal((await it.client.ask({ type: "Shutdown" })).status, "ok");
+  assert.equal((await other.next())?.rows_affected, 1);
+  assert.equal((await it.daemon.child.status).code, 0);
+  assert.equal(countDirectly(it.daemon), 1);
+});
+
+daemonTest("Shutdown refuses new connections and new work while it drains", async (it) => {
+  await it.exec("create table t(a)");
+  const [other, third] = [await it.open(), await it.open()];
+  await third.ask({ type: "Ping" });
+  other.send({
+    type: "ExecBatch",
+    stmts: [{ sql: `insert into t select (${SLOW}) union all select (${SLOW})` }],
+  });
+  await sleep(100);
+  it.client.send({ type: "Shutdown" });
+  await sleep(100);
+  const late = await third.ask({ type: "ExecBatch", stmts: [{ sql: "insert into t values (9)" }] });
+  assert.deepEqual([late.code, late.retry], ["SHUTTING_DOWN", "safe"]);
+  assert.equal((await third.ask({ type: "Query", sql: "select 1" })).code, "SHUTTING_DOWN");
+  await assert.rejects(WireClient.open(it.daemon.endpoint), "nobody else gets in");
+  assert.equal((await other.next())?.rows_affected, 2);
+  assert.equal((await it.client.next())?.status, "ok");
+  assert.equal((await it.daemon.child.status).code, 0);
+  assert.equal(countDirectly(it.daemon), 2);
+});
+
+daemonTest("Shutdown is answered to all who asked for it", async (it) => {
+  const others = await Promise.all(Array.from({ length: 5 }, () => it.open()));
+  for (const other of others) {
+    other.send({ type: "Shutdown" });
+    other.send({ type: "Shutdown" });
+  }
+  for (const other of others) assert.equal((await other.next())?.status, "ok");
+  assert.equal((await it.daemon.child.status).code, 0);
+});
+
+daemonTest(
+  "Shutdown removes the socket, so that clients see at once that nobody is there",
+  async (it) => {
+    assert.equal((await it.client.ask({ type: "Shutdown" })).status, "ok");
+    assert.equal((await it.daemon.child.status).code, 0);
+    await assert.rejects(Deno.lstat(it.daemon.endpoint), Deno.errors.NotFound);
+    const folder = it.daemon.endpoint.replace(/[^/]*$/, "");
+    const locks = [...Deno.readDirSync(folder)].filter(({ name }) => name.endsWith(".lock"));
+    for (const { name } of locks) {
+      assert.ok(!(await Deno.readTextFile(folder + name)).includes(it.daemon.file), "nor its lock");
+    }
+  },
+  { ignore: Deno.build.os === "windows" },
+);
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  daemonTest(`${signal} ends the daemon in order`, async (it) => {
+    await it.exec("create table t(a)");
+    const other = await it.open();
+    other.send({ type: "ExecBatch", stmts: [{ sql: `insert into t ${SLOW}` }] });
+    await sleep(100);
+    it.daemon.child.kill(signal);
+    assert.equal((await other.next())?.rows_affected, 1, "what was taken is done");
+    assert.equal((await it.daemon.child.status).code, 0);
+    assert.deepEqual(names(it.daemon), ["app.db"]);
+    assert.equal(countDirectly(it.daemon), 1);
+  }, { ignore: Deno.build.os === "windows" });
+}
+
+daemonTest(
+  "SIGTERM a second time ends the daemon at once, and nothing acknowledged is lost",
+  async (it) => {
+    await it.exec("create table t(a)", "insert into t values (1)");
+    it.client.send({
+      type: "ExecBatch",
+      stmts: [{
+        sql: "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n",
+      }],
+      timeout_ms: 60_000,
+    });
+    await sleep(100);
+    it.daemon.child.kill("SIGTERM");
+    await sleep(100);
+    it.daemon.child.kill("SIGTERM");
+    assert.equal((await it.daemon.child.status).code, 143);
+    assert.equal(countDirectly(it.daemon), 1);
+  },
+  { ignore: Deno.build.os === "windows" },
+);
+
+daemonTest("shutdown FILE returns when the file is unlocked", async (it) => {
+  await it.exec("create table t(a)");
+  const { code, stderr } = await runCommand(["shutdown", it.daemon.file]);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(names(it.daemon), ["app.db"]);
+  assert.equal((await it.daemon.child.status).code, 0);
+  assert.equal((await runCommand(["shutdown", it.daemon.file])).code, 4, "nobody is left");
+});
+
+daemonTest("Shutdown leaves the log to another process that has the file open", async (it) => {
+  await it.exec("create table t(a)", "insert into t values (1)");
+  using direct = new DatabaseSync(it.daemon.file, { readOnly: true });
+  assert.equal(direct.prepare("select count(*) as n from t").get()!.n, 1);
+  direct.exec("begin; select * from t");
+  await it.exec("insert into t values (2)");
+  assert.equal((await it.client.ask({ type: "Shutdown" })).status, "ok");
+  assert.equal((await it.daemon.child.status).code, 0);
+  direct.exec("commit");
+  assert.equal(direct.prepare("select count(*) as n from t").get()!.n, 2);
+});
+
+daemonTest(
+  "start after a shutdown serves at the same endpoint with the revision that was",
+  async (it) => {
+    const { rev } = await it.exec("create table t(a)", "insert into t values (1)");
+    await it.client.ask({ type: "Shutdown" });
+    await it.daemon.child.status;
+    const { code, stdout, stderr } = await runCommand(["start", "--background", it.daemon.file]);
+    assert.equal(code, 0, stderr);
+    const { endpoint } = JSON.parse(stdout);
+    assert.equal(endpoint, it.daemon.endpoint);
+    await using client = await WireClient.open(endpoint);
+    assert.deepEqual(await rows(client, "select count(*) from t"), [[1]]);
+    assert.equal((await exec(client, "insert into t values (2)")).rev, rev + 1);
+    assert.equal((await client.ask({ type: "Shutdown" })).status, "ok");
+  },
+);

@@ -1,0 +1,255 @@
+import assert from "node:assert/strict";
+import type { WireClient } from "../wire_client.ts";
+import { type DaemonCase, daemonTest, exec, rows, sleep } from "./daemon_case.ts";
+
+const ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
+const ENDLESS_COUNT = `select count(*) from (${ENDLESS})`;
+
+/** The longest that a Ping and a write to the database `b.db` took while `work` went on, in milliseconds. */
+async function longestBeside(it: DaemonCase, work: Promise<unknown>): Promise<number> {
+  const pinger = await it.open();
+  const writer = await it.open(it.daemon.endpoints[1]);
+  await exec(writer, "create table if not exists beside(a)");
+  let longest = 0;
+  let working = true;
+  const done = work.finally(() => working = false);
+  const times = async (ask: () => Promise<unknown>) => {
+    while (working) {
+      const started = performance.now();
+      await ask();
+      longest = Math.max(longest, performance.now() - started);
+      await sleep(2);
+    }
+  };
+  await Promise.all([
+    done,
+    times(() => pinger.ask({ type: "Ping", db: "a.db" })),
+    times(() => exec(writer, "insert into beside values (1)")),
+  ]);
+  return longest;
+}
+
+const twoFiles = { files: ["a.db", "b.db"] };
+
+daemonTest(
+  "Query that is endless is cut at timeout_ms while everything else goes on",
+  async (it) => {
+    for (const sql of [ENDLESS_COUNT, `select max(i) from (${ENDLESS})`]) {
+      const started = performance.now();
+      const query = it.client.ask({ type: "Query", sql, timeout_ms: 700 });
+      const longest = await longestBeside(it, query);
+      const tookMs = performance.now() - started;
+      const answer = await query;
+      assert.equal(answer.code, "TIMEOUT");
+      assert.equal(answer.retry, "safe");
+      assert.ok(tookMs > 650 && tookMs < 1_200, `cut after ${tookMs} ms`);
+      assert.ok(longest < 250, `a Ping or a write took ${longest} ms`);
+    }
+  },
+  twoFiles,
+);
+
+daemonTest("Query whose rows never end is cut as well", async (it) => {
+  const answer = await it.client.ask({
+    type: "Query",
+    sql:
+      "with recursive n(i) as (select 1 union all select 1 from n) select null from n where i < 0",
+    timeout_ms: 300,
+  });
+  assert.equal(answer.code, "TIMEOUT");
+  const rows = await it.client.ask({ type: "Query", sql: ENDLESS });
+  assert.equal(rows.code, "RESULT_TOO_LARGE");
+});
+
+daemonTest(
+  "ExecBatch that is endless is cut at timeout_ms while everything else goes on",
+  async (it) => {
+    await it.exec("create table t(a)");
+    for (
+      const request of [
+        { stmts: [{ sql: ENDLESS_COUNT }] },
+        { stmts: [{ sql: "insert into t values (1)" }, { sql: `insert into t ${ENDLESS}` }] },
+        { stmts: [{ sql: "insert into t values (1)" }, { sql: `insert into t ${ENDLESS_COUNT}` }] },
+        { stmts: [{ sql: `insert into t values (1); insert into t ${ENDLESS_COUNT}` }] },
+        { stmts: [{ sql: `insert into t ${ENDLESS_COUNT}` }], tx: "none" },
+        { stmts: [{ sql: `create table u as ${ENDLESS}` }] },
+      ]
+    ) {
+      const started = performance.now();
+      const batch = it.client.ask({ type: "ExecBatch", ...request, timeout_ms: 500 });
+      const longest = await longestBeside(it, batch);
+      const tookMs = performance.now() - started;
+      const answer = await batch;
+      const what = JSON.stringify([request, answer]);
+      assert.equal(answer.code, "TIMEOUT", what);
+      assert.ok(tookMs > 450 && tookMs < 1_200, `cut after ${tookMs} ms: ${what}`);
+      assert.ok(longest < 250, `a Ping or a write took ${longest} ms: ${what}`);
+    }
+    assert.deepEqual(await it.rows("select count(*) from t"), [[0]], "and is undone");
+    assert.equal((await it.exec("insert into t values (1)")).rev, 2);
+  },
+  twoFiles,
+);
+
+daemonTest("ExecBatch behind an endless one waits no longer than its own deadline", async (it) => {
+  const other = await it.open();
+  await it.exec("create table t(a)");
+  it.client.send({ type: "ExecBatch", stmts: [{ sql: ENDLESS_COUNT }], timeout_ms: 1_500 });
+  await sleep(50);
+  const started = performance.now();
+  const late = await other.ask({
+    type: "ExecBatch",
+    stmts: [{ sql: "insert into t values (1)" }],
+    timeout_ms: 200,
+  });
+  assert.ok(performance.now() - started < 600);
+  assert.equal(late.code, "TIMEOUT");
+  const patient = await exec(other, "insert into t values (2)");
+  assert.equal(patient.rev, 2);
+  assert.equal((await it.client.next())?.code, "TIMEOUT");
+  assert.deepEqual(await it.rows("select a from t"), [[2]]);
+});
+
+daemonTest("Query is ended when its client leaves", async (it) => {
+  const clients = await Promise.all(Array.from({ length: 12 }, () => it.open()));
+  for (const client of clients) {
+    client.send({ type: "Query", sql: ENDLESS_COUNT, timeout_ms: 60_000 });
+  }
+  await sleep(200);
+  for (const client of clients) await client[Symbol.asyncDispose]();
+  // All places for slow statements were taken; they are free again.
+  const slow = "with recursive n(i) as (select 1 union all select i + 1 from n limit 300000) " +
+    "select count(*) from n";
+  const started = performance.now();
+  assert.deepEqual(await it.rows(slow), [[300_000]]);
+  assert.ok(performance.now() - started < 3_000);
+});
+
+daemonTest("Query finds a place although as many endless ones run as may", async (it) => {
+  const clients = await Promise.all(Array.from({ length: 20 }, () => it.open()));
+  const started = performance.now();
+  const endless = clients.map((client) =>
+    client.ask({ type: "Query", sql: ENDLESS_COUNT, timeout_ms: 1_500 })
+  );
+  await sleep(300);
+  await it.exec("create table t(a)");
+  for (let i = 0; i < 20; i++) {
+    const sent = performance.now();
+    await it.rows("select * from t");
+    await it.exec("insert into t values (1)");
+    assert.ok(performance.now() - sent < 800, "quick ones need no place");
+  }
+  for (const answer of await Promise.all(endless)) assert.equal(answer.code, "TIMEOUT");
+  assert.ok(performance.now() - started < 4_000, "also those that waited for a place");
+});
+
+/** Fills a table until the work on it takes long enough to be seen. */
+async function fill(client: WireClient, count: number): Promise<void> {
+  await exec(client, "create table t(id integer primary key, a)");
+  await exec(
+    client,
+    `insert into t(a) with recursive n(i) as (select 1 union all select i + 1 from n limit ${count}) ` +
+      "select hex(randomblob(20)) || ' ' || i from n",
+  );
+}
+
+daemonTest("ExecBatch runs VACUUM, REINDEX and ANALYZE beside everything else", async (it) => {
+  await fill(it.client, 200_000);
+  await it.exec("create index i on t(a)", "create index j on t(a desc, id)");
+  await it.exec("delete from t where id % 2");
+  const { size } = Deno.lstatSync(it.daemon.file);
+  let { rev } = await it.status();
+  for (
+    const request of [
+      { stmts: [{ sql: "reindex" }] },
+      { stmts: [{ sql: "  /* all of it */ REINDEX t" }] },
+      { stmts: [{ sql: "analyze" }] },
+      { stmts: [{ sql: "vacuum" }] },
+      { stmts: [{ sql: "-- now\nVACUUM;" }] },
+      { stmts: [{ sql: "vacuum" }], tx: "none" },
+      { stmts: [{ sql: "create index k on t(substr(a, 9))" }] },
+    ]
+  ) {
+    const batch = it.client.ask({ type: "ExecBatch", ...request });
+    const longest = await longestBeside(it, batch);
+    const answer = await batch;
+    assert.equal(answer.status, "ok", JSON.stringify([request, answer]));
+    assert.equal(answer.rev, ++rev);
+    assert.ok(longest < 400, `a Ping or a write took ${longest} ms beside ${request.stmts[0].sql}`);
+  }
+  await it.exec("drop index k");
+  assert.deepEqual(await it.rows("pragma integrity_check"), [["ok"]]);
+  assert.deepEqual(await it.rows("select count(*) from t"), [[100_000]]);
+  await sleep(50);
+  assert.ok(Deno.lstatSync(it.daemon.file).size < size, "VACUUM made the file smaller");
+}, { ...twoFiles, timeoutMs: 60_000 });
+
+daemonTest("ExecBatch refuses a VACUUM that would write elsewhere or is not alone", async (it) => {
+  await fill(it.client, 10);
+  const { folder } = it.daemon;
+  for (const sql of [`vacuum into '${folder}/copy.db'`, `VACUUM main INTO '${folder}/copy.db'`]) {
+    const answer = await it.client.ask({ type: "ExecBatch", stmts: [{ sql }] });
+    assert.equal(answer.code, "NOT_ALLOWED", JSON.stringify(answer));
+  }
+  const among = await it.client.ask({
+    type: "ExecBatch",
+    stmts: [{ sql: "insert into t values (77, 1)" }, { sql: "vacuum" }],
+  });
+  assert.equal(among.status, "error");
+  assert.equal(among.statement, 1);
+  assert.deepEqual(await it.rows("select count(*) from t"), [[10]]);
+  assert.ok(![...Deno.readDirSync(folder)].some(({ name }) => name === "copy.db"));
+});
+
+daemonTest("ExecBatch runs an FTS5 rebuild beside everything else", async (it) => {
+  await fill(it.client, 60_000);
+  await it.exec("create virtual table f using fts5(a, content='t', content_rowid='id')");
+  // Not known as slow at first, and by then it has held the loop.
+  await it.exec("insert into f(f) values ('rebuild')");
+  for (
+    const sql of ["insert into f(f) values ('rebuild')", "insert into f(f) values ('optimize')"]
+  ) {
+    const batch = it.client.ask({ type: "ExecBatch", stmts: [{ sql }] });
+    const longest = await longestBeside(it, batch);
+    assert.equal((await batch).status, "ok", JSON.stringify(await batch));
+    if (sql.includes("rebuild")) assert.ok(longest < 300, `a Ping or a write took ${longest} ms`);
+  }
+  assert.equal((await it.rows("select count(*) from f where f match '777'"))[0][0], 1);
+}, { ...twoFiles, timeoutMs: 40_000 });
+
+daemonTest("ExecBatch lets FTS5, rtree, JSON and generated columns work", async (it) => {
+  await it.exec(
+    "create virtual table f using fts5(a, tokenize = 'porter')",
+    "insert into f values ('running fast'), ('walks')",
+    "update f set a = 'jumps' where a = 'walks'",
+    "create virtual table r using rtree(id, x0, x1)",
+    "insert into r values (1, 0, 10), (2, 20, 30)",
+    "delete from r where id = 2",
+    "create table g(a, b as (json_extract(a, '$.x')) stored, c as (b + 1))",
+    `insert into g(a) values ('{"x":41}')`,
+  );
+  assert.deepEqual(await it.rows("select a from f where f match 'run'"), [["running fast"]]);
+  assert.deepEqual(await it.rows("select id from r where x0 <= 5 and x1 >= 5"), [[1]]);
+  assert.deepEqual(await it.rows("select b, c from g"), [[41, 42]]);
+  assert.deepEqual(await it.rows("select value from json_each('[1,2]')"), [[1], [2]]);
+  await it.exec("drop table f", "drop table r");
+});
+
+daemonTest(
+  "ExecBatch runs a slow write once, and quick ones in groups again after it",
+  async (it) => {
+    await fill(it.client, 300_000);
+    const other = await it.open();
+    const { rev } = await it.status();
+    it.client.send({ type: "ExecBatch", stmts: [{ sql: "update t set a = a || '.'" }] });
+    await sleep(20);
+    other.send({ type: "ExecBatch", stmts: [{ sql: "insert into t(a) values ('after')" }] });
+    assert.equal((await it.client.next())?.rows_affected, 300_000);
+    assert.equal((await other.next())?.rev, rev + 2);
+    assert.deepEqual(
+      await rows(other, "select count(*), sum(a like '%.'), sum(a like '%..') from t"),
+      [[300_001, 300_000, 0]],
+    );
+  },
+  { timeoutMs: 40_000 },
+);
