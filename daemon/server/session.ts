@@ -298,9 +298,9 @@ export class Session implements Caller {
     if (!(this.#ended || this.#refused) || this.#waitingRequests > 0) return;
     nextTick(() => {
       this.#flush();
-      this.#socket.end(() => this.#ended && this.#socket.destroy());
+      // Not while the peer is still sending: Deno 2.6 ends both directions, and the answer would be lost.
+      if (this.#ended) this.#socket.end(() => this.#socket.destroy());
     });
-    // Not cut at once: that would discard what was written, where the peer is still sending.
     this.#lingerTimer ??= setTimeout(() => this.#socket.destroy(), LIMITS.lingerMs);
   }
 

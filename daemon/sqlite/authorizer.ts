@@ -18,6 +18,8 @@ export const OWN_PREFIX = "_skylinedb_";
 const CREATE_TEMP_INDEX = 3, CREATE_TEMP_VIEW = 6;
 const DROP_TEMP_INDEX = 12, DROP_TEMP_VIEW = 15;
 const PRAGMA = 19, TRANSACTION = 22, ATTACH = 24, DETACH = 25, FUNCTION = 31, SAVEPOINT = 32;
+/** CREATE INDEX, TABLE, TRIGGER, VIEW and VIRTUAL TABLE, which may name the schema `temp` in place of the keyword. */
+const CREATES = new Set([1, 2, 7, 8, 29]);
 const SELECT = 21, ANALYZE = 28, RECURSIVE = 33;
 
 /** PRAGMAs that a client may use, to read or to run. */
@@ -67,14 +69,15 @@ export function isPassedOver(
 }
 
 /**
- * Why `principal` may not do an action; `null` if it may. `first` and `second` are SQLite's third and fourth arguments of
- * the callback: for most actions a table or an index, and a table.
+ * Why `principal` may not do an action; `null` if it may. `first`, `second` and `schema` are SQLite's third to fifth
+ * arguments of the callback: for most actions a table or an index, a table, and `main` or `temp`.
  */
 export function refusal(
   principal: Principal,
   action: number,
   first: () => string | null,
   second: () => string | null,
+  schema: () => string | null,
 ): string | null {
   if (principal === "own" || action === SELECT || action === RECURSIVE) return null;
   if (principal === "vacuum") {
@@ -96,7 +99,9 @@ export function refusal(
         ? "load_extension() is not allowed"
         : null;
   }
-  if (isTemporary(action)) return "temporary objects are not allowed";
+  if (isTemporary(action) || CREATES.has(action) && schema() === "temp") {
+    return "temporary objects are not allowed";
+  }
   return isOwn(first()) || isOwn(second()) ? `${OWN_PREFIX} tables are the daemon's own` : null;
 }
 

@@ -68,12 +68,18 @@ export class Connection {
 
   private constructor(handle: DatabaseHandle) {
     this.#handle = handle;
-    this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (_, action, first, second) => {
+    this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (_, action, first, second, schema) => {
       // A callback that throws off the loop would count as an answer of 0, which allows.
       try {
         const firstText = () => textAt(first);
         if (isPassedOver(this.principal, action, firstText)) return SQLITE_IGNORE;
-        const reason = refusal(this.principal, action, firstText, () => textAt(second));
+        const reason = refusal(
+          this.principal,
+          action,
+          firstText,
+          () => textAt(second),
+          () => textAt(schema),
+        );
         this.#refusal ??= reason;
         return reason === null ? RESULT.OK : SQLITE_DENY;
       } catch {
