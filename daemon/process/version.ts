@@ -1,5 +1,5 @@
 /**
- * The version of this program.
+ * What program this is.
  *
  * @module
  */
@@ -7,3 +7,6 @@ import config from "../../deno.json" with { type: "json" };
 
 /** The version of this program, the package's own. */
 export const VERSION: string = config.version;
+
+/** Path of the executable; under `deno run` that is Deno's. Asked for once: it is a system call. */
+export const EXECUTABLE: string = Deno.execPath();

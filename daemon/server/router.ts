@@ -8,7 +8,7 @@ import { SkylineError } from "../../client/errors.ts";
 import { PROTOCOL_VERSION, type RequestId } from "../../client/protocol.ts";
 import type { Database } from "../database/database.ts";
 import { shuttingDown } from "../database/failures.ts";
-import { VERSION } from "../process/version.ts";
+import { EXECUTABLE, VERSION } from "../process/version.ts";
 import { errorAnswer, fieldsAnswer, queryAnswer, writeAnswer } from "./answers.ts";
 import type { Lane } from "./lane.ts";
 import type { CheckedRequest } from "./request.ts";
@@ -111,7 +111,7 @@ export class Router {
       features: FEATURES,
       pid: Deno.pid,
       databases: this.#host.served.map(({ path }) => path),
-      exe: Deno.execPath(),
+      exe: EXECUTABLE,
     });
   }
 

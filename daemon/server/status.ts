@@ -4,7 +4,7 @@
  * @module
  */
 import type { DatabaseStatus, StatusAnswer } from "../../client/protocol.ts";
-import { VERSION } from "../process/version.ts";
+import { EXECUTABLE, VERSION } from "../process/version.ts";
 import { sqliteVersion } from "../sqlite/ffi.ts";
 import type { Served } from "./router.ts";
 
@@ -16,7 +16,7 @@ export function statusFields(
   return {
     version: VERSION,
     pid: Deno.pid,
-    exe: Deno.execPath(),
+    exe: EXECUTABLE,
     uptime_ms: uptimeMs,
     sqlite_version: sqliteVersion(),
     connections,
