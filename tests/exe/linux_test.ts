@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { executable } from "../daemon_fixture.ts";
+import { runCommand } from "../e2e/command.ts";
+import { daemonTest } from "../e2e/daemon_case.ts";
+import { connect } from "../../mod.ts";
+
+if (!executable) console.log("Skipping tests of the executable: SKYLINEDB_TEST_EXE is not set");
+const ignore = !executable || Deno.build.os === "windows";
+
+daemonTest("executable serves, with its own SQLite inside", async (it) => {
+  const { exe, version } = await it.client.ask({ type: "Ping" });
+  assert.equal(exe, await Deno.realPath(executable![0]));
+  const { stdout, code } = await runCommand(["--version"]);
+  assert.deepEqual([stdout.trim(), code], [version, 0]);
+  const status = await it.client.ask({ type: "Status" });
+  assert.equal(status.sqlite_version, "3.53.2");
+  await it.exec("create table t(a)", "insert into t values (1)");
+  assert.deepEqual(await it.rows("select a from t"), [[1]]);
+}, { ignore, env: { SKYLINEDB_SQLITE: "", SKYLINEDB_CACHE: "/nowhere", HOME: "/nowhere" } });
+
+daemonTest("executable starts fast", async (it) => {
+  const times: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const file = join(it.daemon.folder, `cold${i}.db`);
+    const started = performance.now();
+    const child = new Deno.Command(executable![0], {
+      args: ["start", file],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    await reader.read();
+    const serving = performance.now() - started;
+    await using db = await connect(file);
+    await db.exec("create table t(a)");
+    times.push(serving, performance.now() - started);
+    await reader.cancel();
+    await db.shutdown();
+    assert.equal((await child.status).code, 0);
+  }
+  const median = (values: number[]) =>
+    values.toSorted((a, b) => a - b)[values.length >> 1].toFixed(0);
+  const odd = (rest: number) => times.filter((_, i) => i % 2 === rest);
+  console.log(
+    `  cold start: serves after ${median(odd(0))} ms, first write durable after ${
+      median(odd(1))
+    } ms`,
+  );
+}, { ignore });
+
+daemonTest(
+  "executable starts in the background, and is found and ended by its commands",
+  async (it) => {
+    const file = join(it.daemon.folder, "background.db");
+    const { code, stdout, stderr, tookMs } = await runCommand(["start", "--background", file]);
+    assert.equal(code, 0, stderr);
+    console.log(`  background start: ready after ${tookMs.toFixed(0)} ms`);
+    const { pid } = JSON.parse(stdout);
+    assert.ok((await runCommand(["list", "--json"])).stdout.includes(file));
+    assert.equal((await runCommand(["exec", file, "create table t(a)"])).code, 0);
+    assert.equal((await runCommand(["exec", file, "insert into t values (41), (42)"])).code, 0);
+    const query = await runCommand(["query", file, "--json", "select a from t order by a"]);
+    assert.deepEqual(JSON.parse(query.stdout).map(({ a }: { a: number }) => a), [41, 42]);
+    assert.equal((await runCommand(["ping", file])).code, 0);
+    const status = JSON.parse((await runCommand(["status", file, "--json"])).stdout);
+    assert.deepEqual([status.pid, status.databases[0].writes], [pid, 2]);
+    assert.equal((await runCommand(["shutdown", file])).code, 0);
+    assert.ok(hasEnded(pid), "when shutdown returns the process has ended");
+    assert.equal((await runCommand(["ping", file])).code, 4);
+    const names = [...Deno.readDirSync(it.daemon.folder)].map(({ name }) => name);
+    assert.ok(names.includes("background.db") && !names.includes("background.db-wal"));
+  },
+  { ignore, timeoutMs: 30_000 },
+);
+
+/** A zombie has ended: whether somebody asks for its exit code is not its own affair. */
+function hasEnded(pid: number): boolean {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].startsWith("Z");
+  } catch {
+    return true;
+  }
+}
+
+daemonTest("executable understands a bad command line", async () => {
+  const cases: [args: string[], code: number, message: RegExp][] = [
+    [[], 2, /skylinedb-daemon/],
+    [["stauts"], 2, /unknown command|stauts/],
+    [["start"], 2, /file/],
+    [["start", "x.db", "--nonsense"], 2, /nonsense/],
+    [["start", "x.db", "--durability", "some"], 2, /durability/],
+    [["query", "/nowhere/app.db", "select 1"], 4, /error: /],
+    [["--help"], 0, /^/],
+  ];
+  for (const [args, code, message] of cases) {
+    const result = await runCommand(args);
+    assert.equal(result.code, code, `${args}: ${result.stderr}`);
+    assert.match(result.stderr + result.stdout, message);
+    assert.ok(!/^\s+at /m.test(result.stderr), "no stack");
+  }
+}, { ignore });
