@@ -94,7 +94,7 @@ export class Listener {
   /** The set keeps its sessions in the order in which they came, so the first silent one is silent longest. */
   #makeRoom(): void {
     for (const session of this.#sessions) {
-      if (session.hasSpoken) continue;
+      if (session.hasSpoken || session.isLeaving) continue;
       session.refuse(
         new SkylineError(
           "TOO_MANY_CONNECTIONS",

@@ -93,6 +93,11 @@ export class Session implements Caller {
     return lane;
   }
 
+  /** Whether it is being refused, and stays for as long as its answer takes. */
+  get isLeaving(): boolean {
+    return this.#refused;
+  }
+
   /** Answers with an error that is no request's, after what is under way, and closes. No more is read. */
   refuse(error: SkylineError): void {
     if (this.#refused) return;

@@ -30,7 +30,8 @@ export function bindValue(handle: StatementHandle, index: number, value: BindVal
     case "string":
       return bindText(handle, index, value);
     case "number":
-      if ((value | 0) === value) return lib.sqlite3_bind_int(handle, index, value);
+      // As `value | 0`: FFI takes no -0.
+      if ((value | 0) === value) return lib.sqlite3_bind_int(handle, index, value | 0);
       if (Number.isInteger(value)) return lib.sqlite3_bind_int64(handle, index, BigInt(value));
       return lib.sqlite3_bind_double(handle, index, value);
     case "boolean":
