@@ -131,12 +131,13 @@ daemonTest("Session does not read further when its answers are not fetched", asy
   assert.ok(queries < 100, `${queries} queries were executed for nobody`);
   const decoder = new FrameDecoder();
   const chunk = new Uint8Array(256 * 1024);
-  for (let id = 0; id < count;) {
+  const answered = new Set<number>();
+  while (answered.size < count) {
     const read = await slow.read(chunk);
-    assert.ok(read, `it ended after ${id} answers`);
+    assert.ok(read, `it ended after ${answered.size} answers`);
     decoder.push(chunk.slice(0, read));
-    for (let body; (body = decoder.take()) !== null; id++) {
-      assert.equal(JSON.parse(new TextDecoder().decode(body)).id, id);
+    for (let body; (body = decoder.take()) !== null;) {
+      answered.add(JSON.parse(new TextDecoder().decode(body)).id);
     }
   }
   await sent;

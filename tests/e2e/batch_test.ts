@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { daemonTest, exec } from "./daemon_case.ts";
+import { daemonTest } from "./daemon_case.ts";
 
 daemonTest("ExecBatch undoes all its statements when one fails", async (it) => {
   await it.exec("create table t(a unique)");
@@ -295,54 +295,6 @@ daemonTest("ExecBatch serves many statements in one request", async (it) => {
   assert.ok(longest < 400, `a Ping took ${longest} ms`);
 });
 
-daemonTest("Query refuses what would write, and what is not one statement", async (it) => {
-  await it.exec("create table t(a unique)", "insert into t values (1)");
-  const query = (sql: string) => it.client.ask({ type: "Query", sql });
-  for (
-    const sql of [
-      "insert into t values (1)",
-      "delete from t",
-      "update t set a = 2 returning a",
-      "create table u(a)",
-      "drop table t",
-      "with x as (select 1) insert into t select * from x",
-      "pragma user_version = 5",
-      "reindex",
-      "vacuum",
-    ]
-  ) {
-    const answer = await query(sql);
-    assert.equal(answer.status, "error", sql);
-    assert.equal(answer.code, "NOT_READ_ONLY", `${sql} → ${JSON.stringify(answer)}`);
-  }
-  for (
-    const sql of ["select 1; select 2", "", ";", "-- nothing", "select", "select * from nowhere"]
-  ) {
-    assert.equal((await query(sql)).code, "SQL_ERROR", sql);
-  }
-  assert.deepEqual((await query("select a from t; -- the end")).rows, [[1]]);
-  const answer = await query("select 1 as x, 2 as x, null where 0");
-  assert.deepEqual(answer, { status: "ok", rev: 1, columns: ["x", "x", "null"], rows: [] });
-  assert.deepEqual((await query("pragma user_version")).rows, [[0]]);
-  assert.deepEqual((await query("explain query plan select * from t")).columns.length, 4);
-});
-
-daemonTest("Query sees a new schema that another connection made", async (it) => {
-  await it.exec("create table t(a)", "insert into t values (1)");
-  const other = await it.open();
-  const select = { type: "Query", sql: "select * from t" };
-  assert.deepEqual((await other.ask(select)).columns, ["a"]);
-  await it.exec("alter table t add column b default 7");
-  const answer = await other.ask(select);
-  assert.deepEqual([answer.columns, answer.rows], [["a", "b"], [[1, 7]]]);
-  const returned = async (sql: string) => (await exec(other, sql)).results[0];
-  assert.deepEqual((await returned("update t set a = a returning *")).columns, ["a", "b"]);
-  await it.exec("alter table t drop column a");
-  const { columns, rows } = await returned("update t set b = b returning *");
-  assert.deepEqual([columns, rows], [["b"], [[7]]]);
-  assert.deepEqual((await other.ask(select)).rows, [[7]]);
-});
-
 daemonTest("ExecBatch undoes all when its answer would be over 10 MiB", async (it) => {
   await it.exec("create table t(a)");
   const large = await it.client.ask({
@@ -376,97 +328,3 @@ daemonTest("ExecBatch undoes all when its answer would be over 10 MiB", async (i
   });
   assert.equal(without.status, "ok", "without results nothing is returned that could be too large");
 });
-
-daemonTest("Ping and Status tell about the daemon and its database", async (it) => {
-  const { client, daemon } = it;
-  await it.exec("create table t(a)");
-  const ping = await client.ask({ type: "Ping" });
-  assert.equal(ping.protocol, 1);
-  assert.equal(ping.pid, daemon.pid);
-  assert.deepEqual(ping.databases, [daemon.file]);
-  assert.ok(ping.features.includes("query"), String(ping.features));
-  assert.match(ping.version, /^\d+\.\d+\.\d+/);
-  for (const db of ["app.db", daemon.file]) {
-    const answer = await client.ask({ type: "Ping", db });
-    assert.deepEqual(answer, {
-      status: "ok",
-      version: ping.version,
-      db_path: daemon.file,
-      rev: 1,
-    });
-  }
-  await client.ask({ type: "ExecBatch", stmts: [{ sql: "insert into nowhere values (1)" }] });
-  await it.rows("select 1");
-  const status = await client.ask({ type: "Status" });
-  assert.equal(status.pid, daemon.pid);
-  assert.equal(status.connections, 1);
-  assert.ok(status.uptime_ms >= 0 && status.memory.rss > 0);
-  const [{ wal_bytes, ...database }] = status.databases;
-  assert.ok(wal_bytes > 0);
-  assert.deepEqual(database, {
-    path: daemon.file,
-    endpoint: daemon.endpoint,
-    rev: 1,
-    durability: "full",
-    queued: 0,
-    writes: 1,
-    groups: 1,
-    failures: 1,
-    queries: 1,
-    wal_frames_left: 0,
-  });
-});
-
-daemonTest("Session finds a database by its base name or its absolute path only", async (it) => {
-  const { client, daemon } = it;
-  for (const db of ["app.db", daemon.file]) {
-    const answer = await client.ask({ type: "Query", sql: "select 1", db });
-    assert.equal(answer.status, "ok", db);
-  }
-  const others = [
-    "",
-    "./app.db",
-    "../app.db",
-    `../${daemon.folder.split("/").at(-1)}/app.db`,
-    "x/../app.db",
-    "app%2Edb",
-    "app.db\u0000",
-    "app.db-wal",
-    daemon.folder,
-    "other.db",
-    "/etc/passwd",
-  ];
-  for (const db of others) {
-    for (
-      const request of [
-        { type: "Ping" },
-        { type: "Query", sql: "select 1" },
-        { type: "ExecBatch", stmts: [{ sql: "create table x(a)" }] },
-      ]
-    ) {
-      const answer = await client.ask({ ...request, db });
-      assert.equal(answer.code, "UNKNOWN_DATABASE", `${db} → ${JSON.stringify(answer)}`);
-    }
-  }
-  assert.deepEqual([...Deno.readDirSync(daemon.folder)].map(({ name }) => name).sort(), [
-    "app.db",
-    "app.db-shm",
-    "app.db-wal",
-  ]);
-});
-
-daemonTest("ExecBatch serves several databases of one daemon through any endpoint", async (it) => {
-  const { daemon } = it;
-  const second = await it.open(daemon.endpoints[1]);
-  await exec(it.client, "create table of_a(x)");
-  await exec(second, "create table of_b(x)");
-  const create = { type: "ExecBatch", db: "b.db", stmts: [{ sql: "create table more(x)" }] };
-  assert.equal((await it.client.ask(create)).rev, 2, "each database has revisions of its own");
-  const tables = "select group_concat(name order by name) from sqlite_schema " +
-    "where type = 'table' and name not like '\\_skylinedb%' escape '\\'";
-  const query = { type: "Query", sql: tables };
-  assert.deepEqual((await it.client.ask(query)).rows, [["of_a"]]);
-  assert.deepEqual((await second.ask(query)).rows, [["more,of_b"]]);
-  assert.deepEqual((await second.ask({ ...query, db: "a.db" })).rows, [["of_a"]]);
-  assert.deepEqual((await it.client.ask({ ...query, db: daemon.files[1] })).rows, [["more,of_b"]]);
-}, { files: ["a.db", "b.db"] });

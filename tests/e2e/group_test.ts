@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { DatabaseSync } from "node:sqlite";
+import { encodeFrame } from "../../client/frame.ts";
 import type { Answer, WireClient } from "../wire_client.ts";
 import { type DaemonCase, daemonTest, exec, sleep } from "./daemon_case.ts";
 
@@ -9,14 +11,14 @@ async function together(
   requests: (string | string[])[],
   options: object = {},
 ): Promise<Answer[]> {
-  requests.forEach((sql, id) =>
-    client.send({
+  client.sendBytes(Buffer.concat(requests.map((sql, id) =>
+    encodeFrame(JSON.stringify({
       type: "ExecBatch",
       stmts: [sql].flat().map((each) => ({ sql: each })),
       id,
       ...options,
-    })
-  );
+    }))
+  )));
   const answers: Answer[] = [];
   for (const _ of requests) {
     const answer = await client.next();

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { isVacuum, standsAlone } from "../../daemon/database/execution.ts";
+
+Deno.test("isVacuum() sees a VACUUM behind white space, comments and semicolons", () => {
+  for (
+    const sql of [
+      "vacuum",
+      "VACUUM;",
+      " \n\tVacuum main",
+      "-- x\nvacuum",
+      "/* a */ /* b * c */vacuum",
+      ";; vacuum",
+      "/**/vacuum",
+      "vacuum into 'x'",
+    ]
+  ) {
+    assert.ok(isVacuum(sql), sql);
+    assert.ok(standsAlone(sql), sql);
+  }
+  for (
+    const sql of [
+      "vacuums",
+      "select 'vacuum'",
+      "-- vacuum",
+      "/* vacuum */ select 1",
+      "/* vacuum",
+      "insert into vacuum values (1)",
+      "select 1; vacuum",
+      "",
+    ]
+  ) {
+    assert.ok(!isVacuum(sql), sql);
+  }
+});
+
+Deno.test("standsAlone() sees a REINDEX as well", () => {
+  assert.ok(standsAlone("reindex t"));
+  assert.ok(!isVacuum("reindex t"));
+  assert.ok(!standsAlone("create index reindex on t(a)"));
+});
+
+Deno.test("isVacuum() takes no time on a text of many comments", () => {
+  const started = performance.now();
+  for (const unit of ["/**/", "--\n", " ", ";", "/* * */", "/*"]) {
+    assert.ok(!isVacuum(unit.repeat(100_000 / unit.length) + "x"));
+  }
+  assert.ok(performance.now() - started < 500);
+});

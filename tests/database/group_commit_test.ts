@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { SkylineError } from "../../client/errors.ts";
+import { Commit, type Writer } from "../../daemon/database/commit.ts";
+import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
+import { GroupCommit } from "../../daemon/database/group_commit.ts";
+import { QueuedWrite } from "../../daemon/database/queued_write.ts";
+import { Transaction } from "../../daemon/database/transaction.ts";
+import type { Write, WriteOutcome } from "../../daemon/database/write.ts";
+import { SqliteError } from "../../daemon/sqlite/errors.ts";
+import type { Log } from "../../daemon/process/log.ts";
+import { TemporaryConnection } from "../sqlite/temporary_connection.ts";
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Log;
+
+/** A database whose groups the test commits itself. */
+class Commits implements Disposable {
+  readonly temporary = new TemporaryConnection();
+  readonly writer: Writer;
+  readonly commit: Commit;
+  reopened = 0;
+
+  constructor(reopen?: () => Promise<void>) {
+    const { connection } = this.temporary;
+    const revision = Transaction.createState(connection);
+    this.writer = { connection, transaction: new Transaction(connection), revision };
+    connection.exec("create table t(a unique)");
+    this.commit = new Commit({
+      log: silent,
+      writer: () => this.writer,
+      reopen: reopen ?? (() => {
+        this.reopened++;
+        return Promise.resolve();
+      }),
+    });
+  }
+
+  /** Commits one group; gives how many were settled, and the outcomes. */
+  async group(
+    ...sqls: (string | Partial<Write>)[]
+  ): Promise<{ settled: number; outcomes: (WriteOutcome | undefined)[] }> {
+    const outcomes: (WriteOutcome | undefined)[] = sqls.map(() => undefined);
+    const queued = sqls.map((sql, i) =>
+      new QueuedWrite({
+        statements: typeof sql === "string" ? [{ sql, params: [] }] : [],
+        atomic: true,
+        results: false,
+        deadline: performance.now() + 10_000,
+        ...(typeof sql === "string" ? {} : sql),
+      }, (outcome) => {
+        assert.equal(outcomes[i], undefined, "settled once");
+        outcomes[i] = outcome;
+      })
+    );
+    return {
+      settled: await new GroupCommit(this.commit, new CostlyStatements()).run(queued),
+      outcomes,
+    };
+  }
+
+  count(): unknown {
+    return this.temporary.connection.get("select count(*) from t")![0];
+  }
+
+  [Symbol.dispose](): void {
+    this.writer.transaction.finalize();
+    this.temporary[Symbol.dispose]();
+  }
+}
+
+function shown(outcome: WriteOutcome | undefined): unknown {
+  return outcome instanceof SkylineError ? outcome.code : outcome?.rev;
+}
+
+Deno.test("GroupCommit gives every member a revision of its own and commits once", async () => {
+  using it = new Commits();
+  const { settled, outcomes } = await it.group(
+    "insert into t values (1)",
+    "insert into t values (1)",
+    "insert into t values (2)",
+  );
+  assert.deepEqual([settled, outcomes.map(shown)], [3, [1, "SQL_ERROR", 2]]);
+  assert.deepEqual(it.commit.counts, { writes: 2, groups: 1, failures: 1 });
+  assert.equal(it.writer.revision, 2);
+  assert.deepEqual(it.temporary.another().get("select revision from _skylinedb_state"), [2]);
+});
+
+Deno.test("GroupCommit commits nothing when all members failed", async () => {
+  using it = new Commits();
+  const { settled } = await it.group("insert into nowhere values (1)", "nonsense");
+  assert.equal(settled, 2);
+  assert.deepEqual(it.commit.counts, { writes: 0, groups: 0, failures: 2 });
+  assert.equal(it.writer.connection.autocommit, true, "and leaves no transaction open");
+});
+
+Deno.test("GroupCommit settles those before the member that ended the transaction, then it alone", async () => {
+  using it = new Commits();
+  const first = await it.group(
+    "insert into t values (1)",
+    "insert into t values (2)",
+    "insert or rollback into t values (1)",
+    "insert into t values (3)",
+  );
+  assert.deepEqual([first.settled, first.outcomes.map(shown)], [2, [1, 2, undefined, undefined]]);
+  assert.equal(it.count(), 2);
+});
+
+Deno.test("GroupCommit answers BUSY and settles nobody when another process has the lock", async () => {
+  using it = new Commits();
+  it.temporary.another().exec("begin immediate");
+  const { settled, outcomes } = await it.group("insert into t values (1)");
+  assert.deepEqual([settled, outcomes], [-1, [undefined]]);
+});
+
+/** Makes the next COMMIT fail, after or before it has happened. */
+function failCommit(it: Commits, happened: boolean, code = 10): void {
+  const { transaction } = it.writer;
+  const commit = transaction.commit.bind(transaction);
+  transaction.commit = () => {
+    transaction.commit = commit;
+    if (happened) commit();
+    throw new SqliteError(code, "made to fail");
+  };
+}
+
+Deno.test("GroupCommit acknowledges a failed COMMIT that turns out to have happened", async () => {
+  using it = new Commits(() => {
+    const [revision] = it.temporary.connection.get("select revision from _skylinedb_state")!;
+    it.writer.revision = revision as number;
+    return Promise.resolve();
+  });
+  failCommit(it, true);
+  const { settled, outcomes } = await it.group("insert into t values (1)", "nonsense");
+  assert.deepEqual([settled, outcomes.map(shown)], [2, [1, "SQL_ERROR"]]);
+  assert.equal(it.count(), 1);
+});
+
+Deno.test("GroupCommit fails all members when a failed COMMIT turns out not to have happened", async () => {
+  using it = new Commits();
+  failCommit(it, false);
+  const { outcomes } = await it.group("insert into t values (1)", "insert into t values (2)");
+  assert.equal(it.reopened, 1);
+  for (const outcome of outcomes) {
+    assert.ok(outcome instanceof SkylineError);
+    assert.deepEqual([outcome.sqliteCode, outcome.retry], ["SQLITE_IOERR", "safe"]);
+  }
+  assert.equal(it.count(), 0);
+  assert.deepEqual((await it.group("insert into t values (1)")).outcomes.map(shown), [1]);
+});
+
+Deno.test("GroupCommit answers OUTCOME_UNKNOWN when a failed COMMIT cannot be looked into", async () => {
+  using it = new Commits(() => Promise.reject(new Error("no")));
+  failCommit(it, false);
+  const { outcomes } = await it.group("insert into t values (1)", "nonsense");
+  assert.deepEqual(outcomes.map(shown), ["OUTCOME_UNKNOWN", "SQL_ERROR"]);
+  assert.equal((outcomes[0] as SkylineError).retry, "unknown");
+});
+
+Deno.test("GroupCommit answers DISK_FULL to all members when the COMMIT finds the disk full", async () => {
+  using it = new Commits();
+  failCommit(it, false, 13);
+  const { outcomes } = await it.group("insert into t values (1)", "insert into t values (2)");
+  assert.deepEqual(outcomes.map(shown), ["DISK_FULL", "DISK_FULL"]);
+  assert.equal(it.reopened, 0);
+  assert.equal(it.count(), 0);
+});
+
+Deno.test("GroupCommit does not start a member whose deadline has passed", async () => {
+  using it = new Commits();
+  const { outcomes } = await it.group(
+    {
+      statements: [{ sql: "insert into t values (1)", params: [] }],
+      deadline: performance.now() - 1,
+    },
+    "insert into t values (2)",
+  );
+  assert.deepEqual(outcomes.map(shown), ["TIMEOUT", 1]);
+});

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { BUSY, WriteQueue, type WriteQueueOptions } from "../../daemon/database/write_queue.ts";
+import { LIMITS } from "../../daemon/process/limits.ts";
+
+interface Item {
+  readonly name: string;
+  readonly deadline: number;
+}
+
+function item(name: string, deadlineMs = 10_000): Item {
+  return { name, deadline: performance.now() + deadlineMs };
+}
+
+/** A queue whose commits are noted; `commit` decides how many are settled. */
+function queueOf(options: Partial<WriteQueueOptions<Item>> = {}) {
+  const groups: string[][] = [];
+  const expired: string[] = [];
+  let maintained = 0;
+  const queue: WriteQueue<Item> = new WriteQueue<Item>({
+    commit: (items) => {
+      groups.push(items.map(({ name }) => name));
+      return items.length;
+    },
+    expire: ({ name }) => expired.push(name),
+    maintain: () => {
+      maintained++;
+    },
+    othersMaySend: () => false,
+    ...options,
+  });
+  return { queue, groups, expired, maintained: () => maintained };
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+Deno.test("WriteQueue commits together what was pushed in the same turn", async () => {
+  const { queue, groups, maintained } = queueOf();
+  for (const name of ["a", "b", "c"]) queue.push(item(name));
+  assert.equal(queue.length, 3);
+  await queue.idle();
+  assert.deepEqual(groups, [["a", "b", "c"]]);
+  assert.equal(queue.length, 0);
+  assert.equal(maintained(), 1);
+});
+
+Deno.test("WriteQueue gathers the next group while one commits", async () => {
+  const groups: string[][] = [];
+  const { queue } = queueOf({
+    commit: async (items) => {
+      groups.push(items.map(({ name }) => name));
+      await sleep(20);
+      return items.length;
+    },
+  });
+  queue.push(item("a"));
+  await sleep(5);
+  for (const name of ["b", "c", "d"]) {
+    queue.push(item(name));
+    await sleep(1);
+  }
+  await queue.idle();
+  assert.deepEqual(groups, [["a"], ["b", "c", "d"]]);
+});
+
+Deno.test("WriteQueue hands over again what a commit did not settle, in order", async () => {
+  const groups: string[][] = [];
+  const { queue } = queueOf({
+    commit: (items) => {
+      groups.push(items.map(({ name }) => name));
+      return Math.min(2, items.length);
+    },
+  });
+  for (const name of ["a", "b", "c", "d", "e"]) queue.push(item(name));
+  await queue.idle();
+  assert.deepEqual(groups, [["a", "b", "c", "d", "e"], ["c", "d", "e"], ["e"]]);
+});
+
+Deno.test("WriteQueue hands over no more than a group may hold", async () => {
+  const { queue, groups } = queueOf();
+  for (let i = 0; i < LIMITS.groupRequestsMax + 1; i++) queue.push(item(String(i)));
+  await queue.idle();
+  assert.deepEqual(groups.map(({ length }) => length), [LIMITS.groupRequestsMax, 1]);
+});
+
+Deno.test("WriteQueue waits a few turns for others, as long as they bring requests", async () => {
+  const { queue, groups } = queueOf({ othersMaySend: () => true });
+  queue.push(item("a"));
+  let sent = 0;
+  const send = () => {
+    if (++sent > 3) return;
+    queue.push(item(`later ${sent}`));
+    setImmediate(send);
+  };
+  setImmediate(send);
+  await queue.idle();
+  assert.deepEqual(groups[0]?.slice(0, 2), ["a", "later 1"]);
+  assert.equal(groups.flat().length, 4);
+});
+
+Deno.test("WriteQueue tries again while the lock is held, and expires each at its deadline", async () => {
+  let busy = true;
+  const committed: string[] = [];
+  const { queue, expired } = queueOf({
+    commit: (items) => {
+      if (busy) return BUSY;
+      committed.push(...items.map(({ name }) => name));
+      return items.length;
+    },
+  });
+  queue.push(item("late", 10_000));
+  queue.push(item("soon", 60));
+  await sleep(150);
+  assert.deepEqual(expired, ["soon"]);
+  busy = false;
+  await queue.idle();
+  assert.deepEqual(committed, ["late"]);
+});
+
+Deno.test("WriteQueue expires what waits behind a long commit, never what is being committed", async () => {
+  const { queue, expired, groups } = queueOf({
+    commit: async (items) => {
+      groups.push(items.map(({ name }) => name));
+      await sleep(150);
+      return 1;
+    },
+  });
+  queue.push(item("running", 50));
+  await sleep(5);
+  queue.push(item("behind", 50));
+  await sleep(120);
+  assert.deepEqual(expired, ["behind"]);
+  await queue.idle();
+  assert.deepEqual(groups, [["running"]]);
+});
+
+Deno.test("WriteQueue.idle() settles at once when nothing waits", async () => {
+  const { queue } = queueOf();
+  await queue.idle();
+  queue.push(item("a"));
+  await queue.idle();
+  await queue.idle();
+});

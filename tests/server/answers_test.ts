@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { SkylineError } from "../../client/errors.ts";
+import { FrameDecoder } from "../../client/frame.ts";
+import {
+  errorAnswer,
+  fieldsAnswer,
+  framesOf,
+  queryAnswer,
+  writeAnswer,
+} from "../../daemon/server/answers.ts";
+
+Deno.test("answers are JSON with their id first, where there is one", () => {
+  const done = { rev: 7, rowsAffected: 2 };
+  assert.equal(writeAnswer(undefined, done), `{"status":"ok","rev":7,"rows_affected":2}`);
+  assert.equal(
+    writeAnswer('a"b', { ...done, results: "[]" }),
+    `{"id":"a\\"b","status":"ok","rev":7,"rows_affected":2,"results":[]}`,
+  );
+  assert.equal(
+    queryAnswer(0, { rev: 1, columns: '["a"]', rows: "[[9007199254740993]]" }),
+    `{"id":0,"status":"ok","rev":1,"columns":["a"],"rows":[[9007199254740993]]}`,
+  );
+  assert.equal(fieldsAnswer(undefined), `{"status":"ok"}`);
+  assert.equal(fieldsAnswer(1, { x: 1, y: undefined }), `{"id":1,"status":"ok","x":1}`);
+});
+
+Deno.test("errorAnswer() leaves out what is not known, and is well-formed whatever the message", () => {
+  const answer = errorAnswer(
+    1,
+    new SkylineError("SQL_ERROR", "half \ud800 a pair", { statement: 0 }),
+  );
+  assert.deepEqual(JSON.parse(answer), {
+    id: 1,
+    status: "error",
+    message: "half \ufffd a pair",
+    code: "SQL_ERROR",
+    statement: 0,
+    retry: "no",
+  });
+});
+
+Deno.test("framesOf() puts texts into frames that can be read back", () => {
+  const texts = ["{}", `{"a":"é😀\ufeff"}`, "x".repeat(70_000), ""];
+  const decoder = new FrameDecoder();
+  decoder.push(framesOf(texts));
+  const text = new TextDecoder("utf-8", { ignoreBOM: true });
+  for (const each of texts) assert.equal(text.decode(decoder.take()!), each);
+  assert.equal(decoder.take(), null);
+});

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { type Principal, refusal } from "../../daemon/sqlite/authorizer.ts";
+
+// Action codes, https://sqlite.org/c3ref/c_alter_table.html
+const CREATE_INDEX = 1, CREATE_TABLE = 2, CREATE_TEMP_TABLE = 4, CREATE_TEMP_VIEW = 6;
+const CREATE_TRIGGER = 7, CREATE_VIEW = 8;
+const DELETE = 9, DROP_TEMP_TABLE = 13, INSERT = 18, PRAGMA = 19, READ = 20, SELECT = 21;
+const TRANSACTION = 22, UPDATE = 23, ATTACH = 24, DETACH = 25, ALTER_TABLE = 26;
+const FUNCTION = 31, SAVEPOINT = 32, RECURSIVE = 33;
+
+function allowed(
+  principal: Principal,
+  action: number,
+  first: string | null = null,
+  second: string | null = null,
+  database: string | null = "main",
+): boolean {
+  return refusal(principal, action, () => first, () => second, () => database) === null;
+}
+
+Deno.test("refusal() allows everything when the daemon asks for itself", () => {
+  for (let action = 1; action <= 33; action++) {
+    assert.ok(allowed("own", action, "_skylinedb_state", "x", "temp"), String(action));
+  }
+});
+
+Deno.test("refusal() denies a client transactions, attached files and temporary objects", () => {
+  const denied: [number, (string | null)?, (string | null)?][] = [
+    [TRANSACTION, "BEGIN"],
+    [TRANSACTION, "COMMIT"],
+    [TRANSACTION, "ROLLBACK"],
+    [SAVEPOINT, "RELEASE", "request"],
+    [ATTACH, "other.db"],
+    [ATTACH, ""],
+    [DETACH, "main"],
+    [CREATE_TEMP_TABLE, "t"],
+    [CREATE_TEMP_VIEW, "v"],
+    [DROP_TEMP_TABLE, "t"],
+    [FUNCTION, null, "load_extension"],
+    [FUNCTION, null, "LOAD_EXTENSION"],
+  ];
+  for (const each of denied) assert.ok(!allowed("client", ...each), JSON.stringify(each));
+});
+
+Deno.test("refusal() denies a client to create in the schema named temp", () => {
+  for (const action of [CREATE_INDEX, CREATE_TABLE, CREATE_TRIGGER, CREATE_VIEW]) {
+    assert.ok(!allowed("client", action, "x", "t", "temp"), String(action));
+  }
+  assert.ok(allowed("client", CREATE_TABLE, "t", null, "main"));
+});
+
+Deno.test("refusal() denies a client the daemon's own tables in any spelling", () => {
+  for (const name of ["_skylinedb_state", "_SKYLINEDB_STATE", "_SkylineDb_", "_skylinedb_new"]) {
+    for (const action of [READ, INSERT, UPDATE, DELETE, CREATE_TABLE]) {
+      assert.ok(!allowed("client", action, name, "x"), `${action} ${name}`);
+    }
+    assert.ok(!allowed("client", CREATE_INDEX, "i", name));
+    assert.ok(!allowed("client", ALTER_TABLE, "main", name));
+  }
+  for (const name of ["skylinedb_state", "x_skylinedb_", "_skyline", "meta", "_skylinedb"]) {
+    for (const action of [READ, INSERT, UPDATE, DELETE, CREATE_TABLE]) {
+      assert.ok(allowed("client", action, name, "x"), `${action} ${name}`);
+    }
+  }
+});
+
+Deno.test("refusal() allows a client to read, to write and to recurse", () => {
+  assert.ok(allowed("client", SELECT));
+  assert.ok(allowed("client", RECURSIVE));
+  assert.ok(allowed("client", READ, "t", "a"));
+  assert.ok(allowed("client", READ, "sqlite_schema", "sql"));
+  assert.ok(allowed("client", FUNCTION, null, "lower"));
+  assert.ok(allowed("client", FUNCTION, null, null));
+});
+
+Deno.test("refusal() allows a client the PRAGMAs that change no promise, and some to be read only", () => {
+  for (
+    const name of ["user_version", "USER_VERSION", "table_info", "integrity_check", "optimize"]
+  ) {
+    assert.ok(allowed("client", PRAGMA, name, null), name);
+  }
+  assert.ok(allowed("client", PRAGMA, "user_version", "7"));
+  for (const name of ["journal_mode", "synchronous", "foreign_keys", "page_size", "data_version"]) {
+    assert.ok(allowed("client", PRAGMA, name, null), name);
+    assert.ok(!allowed("client", PRAGMA, name, "1"), `${name} = 1`);
+  }
+  const denied = [
+    "wal_checkpoint",
+    "writable_schema",
+    "defer_foreign_keys",
+    "mmap_size",
+    "key",
+    "",
+  ];
+  for (const name of denied) {
+    assert.ok(!allowed("client", PRAGMA, name, null), name);
+    assert.ok(!allowed("client", PRAGMA, name, "1"), `${name} = 1`);
+  }
+});
+
+Deno.test("refusal() lets VACUUM attach its nameless file and no other", () => {
+  assert.ok(allowed("vacuum", ATTACH, ""));
+  assert.ok(!allowed("vacuum", ATTACH, "copy.db"));
+  assert.ok(allowed("vacuum", INSERT, "_skylinedb_state"));
+});

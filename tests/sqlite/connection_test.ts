@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { Connection } from "../../daemon/sqlite/connection.ts";
+import { SqliteError } from "../../daemon/sqlite/errors.ts";
+import { type BindValues, ParameterMismatchError } from "../../daemon/sqlite/statement.ts";
+import { TemporaryConnection } from "./temporary_connection.ts";
+
+/** What has to be thrown: a SqliteError of this code. */
+function code(name: string): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof SqliteError, String(error));
+    assert.equal(error.codeName, name);
+    return true;
+  };
+}
+
+Deno.test("Connection.open() throws the reason when there is no file to read", () => {
+  assert.throws(() => Connection.open("/nowhere/app.db"), code("SQLITE_CANTOPEN"));
+  using temporary = new TemporaryConnection();
+  assert.throws(
+    () => Connection.open(`${temporary.folder}/none.db`, { readOnly: true }),
+    code("SQLITE_CANTOPEN"),
+  );
+});
+
+Deno.test("Connection.exec() runs statements up to the one that fails", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec(
+    "create table t(a unique); -- one\n insert into t values (1);; insert into t values (2)",
+  );
+  assert.deepEqual(connection.get("select count(*) from t"), [2]);
+  assert.throws(
+    () => connection.exec("insert into t values (3); insert into t values (3)"),
+    code("SQLITE_CONSTRAINT_UNIQUE"),
+  );
+  assert.throws(() => connection.exec("nonsense"), /near "nonsense"/);
+  assert.equal(connection.get("select 1 where 0"), undefined);
+});
+
+Deno.test("Connection.prepare() gives a statement and the SQL after it", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  const cases: [sql: string, own: string | null, tail: string][] = [
+    ["select 1", "select 1", ""],
+    ["select 'ä;'; select 2", "select 'ä;';", " select 2"],
+    ["select 1; -- é", "select 1;", " -- é"],
+    ["  -- nothing", null, ""],
+    ["", null, ""],
+    ["select 1;", "select 1;", ""],
+  ];
+  for (const [sql, own, tail] of cases) {
+    const prepared = connection.prepare(sql);
+    assert.equal(prepared.statement?.sql ?? null, own, sql);
+    assert.equal(prepared.tail, tail, sql);
+    prepared.statement?.finalize();
+  }
+  assert.throws(() => connection.prepare("select 1\0; drop table t"), /NUL/);
+});
+
+Deno.test("Connection tells why a client's statement was refused, and refuses the daemon's own nothing", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec("create table _skylinedb_x(a)");
+  connection.principal = "client";
+  assert.throws(() => connection.prepare("commit"), /COMMIT is not allowed/);
+  assert.throws(() => connection.prepare("drop table _skylinedb_x"), code("SQLITE_AUTH"));
+  connection.principal = "own";
+  connection.exec("begin; insert into _skylinedb_x values (1); commit");
+  assert.deepEqual(connection.get("select a from _skylinedb_x"), [1]);
+});
+
+Deno.test("Connection.autocommit turns true when a statement ends the transaction", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec("create table t(a unique); insert into t values (1)");
+  assert.equal(connection.autocommit, true);
+  connection.exec("begin; insert into t values (2)");
+  assert.equal(connection.autocommit, false);
+  assert.throws(() => connection.exec("insert or rollback into t values (1)"));
+  assert.equal(connection.autocommit, true);
+  assert.deepEqual(connection.get("select count(*) from t"), [1]);
+});
+
+Deno.test("Connection.violatesDeferredForeignKeys says whether a COMMIT would fail", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec(
+    "pragma foreign_keys = 1; create table p(id integer primary key);" +
+      "create table c(p references p deferrable initially deferred)",
+  );
+  connection.exec("begin");
+  assert.equal(connection.violatesDeferredForeignKeys, false);
+  connection.exec("insert into c values (1)");
+  assert.equal(connection.violatesDeferredForeignKeys, true);
+  connection.exec("insert into p values (1)");
+  assert.equal(connection.violatesDeferredForeignKeys, false);
+  connection.exec("commit");
+});
+
+Deno.test("Connection.changes stays while totalChanges tells that nothing happened", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec("create table t(id integer primary key); insert into t values (5), (6)");
+  const total = connection.totalChanges;
+  assert.deepEqual([connection.changes, connection.lastInsertRowid], [2, 6n]);
+  connection.exec("create table u(a)");
+  assert.deepEqual([connection.changes, connection.totalChanges], [2, total]);
+  connection.lastInsertRowid = 0n;
+  assert.deepEqual(connection.get("select last_insert_rowid()"), [0]);
+});
+
+Deno.test("Connection does not wait for another's lock", () => {
+  using temporary = new TemporaryConnection();
+  temporary.connection.exec("create table t(a); begin immediate");
+  const started = performance.now();
+  assert.throws(() => temporary.another().exec("begin immediate"), code("SQLITE_BUSY"));
+  assert.ok(performance.now() - started < 50);
+  temporary.connection.exec("commit");
+});
+
+Deno.test("Connection that is read-only cannot write", () => {
+  using temporary = new TemporaryConnection();
+  temporary.connection.exec("create table t(a)");
+  const reader = temporary.another({ readOnly: true });
+  assert.equal(reader.readOnly, true);
+  assert.equal(temporary.connection.readOnly, false);
+  assert.throws(() => reader.exec("insert into t values (1)"), code("SQLITE_READONLY"));
+});
+
+const ENDLESS =
+  "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
+
+Deno.test("Connection.inlineUntil ends a step that runs past it", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  const started = performance.now();
+  connection.inlineUntil = started + 20;
+  assert.throws(() => connection.get(ENDLESS), code("SQLITE_INTERRUPT"));
+  assert.ok(performance.now() - started < 300);
+  connection.inlineUntil = Infinity;
+  assert.deepEqual(connection.get("select 1"), [1]);
+});
+
+Deno.test("Connection.interrupt() ends a step off the loop, which goes on meanwhile", async () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  const { statement } = connection.prepare(ENDLESS);
+  let turns = 0;
+  const timer = setInterval(() => turns++, 5);
+  setTimeout(() => connection.interrupt(), 100);
+  await assert.rejects(
+    connection.offLoop(() => statement!.stepOffLoop()),
+    code("SQLITE_INTERRUPT"),
+  );
+  clearInterval(timer);
+  statement!.finalize();
+  assert.ok(turns > 5, `the loop took ${turns} turns`);
+  assert.deepEqual(connection.get("select 1"), [1]);
+});
+
+Deno.test("Connection.cache() keeps the statements that were used last", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  const sqlOf = (i: number) => `select ${i}`;
+  for (let i = 0; i < 300; i++) {
+    connection.cache(sqlOf(i), connection.prepare(sqlOf(i), { persistent: true }).statement!);
+    assert.ok(connection.cached(sqlOf(0)), "one that is used all the time stays");
+  }
+  assert.equal(connection.cached(sqlOf(50)), undefined);
+  assert.ok(connection.cached(sqlOf(299)));
+});
+
+Deno.test("Connection.watchWal() counts the log's frames, and checkpoints empty it", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.watchWal();
+  connection.exec("create table t(a); insert into t values (randomblob(100000))");
+  assert.ok(connection.walFrames > 25, `${connection.walFrames} frames`);
+  const { frames, copied } = connection.checkpoint();
+  assert.deepEqual([frames, copied], [connection.walFrames, connection.walFrames]);
+  connection.truncateWal();
+  assert.equal(Deno.lstatSync(`${temporary.file}-wal`).size, 0);
+});
+
+Deno.test("Connection.checkpoint() copies no more than readers allow", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.watchWal();
+  connection.exec("create table t(a); insert into t values (1)");
+  const reader = temporary.another({ readOnly: true });
+  const { statement } = reader.prepare("select * from t union all select 2");
+  statement!.step();
+  connection.exec("insert into t values (randomblob(50000))");
+  const { frames, copied } = connection.checkpoint();
+  assert.ok(copied < frames, `${copied} of ${frames}`);
+  assert.throws(() => connection.truncateWal(), code("SQLITE_BUSY"));
+  statement!.finalize();
+  assert.equal(connection.checkpoint().copied, frames);
+});
+
+Deno.test("Statement.bind() throws for parameters that do not fit", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  const { statement } = connection.prepare("select :a, @b, $c");
+  const misfits: BindValues[] = [
+    [],
+    [1, 2],
+    [1, 2, 3, 4],
+    { a: 1 },
+    { a: 1, b: 2, c: 3, d: 4 },
+    { ":a": 1 },
+  ];
+  for (const values of misfits) {
+    assert.throws(() => statement!.bind(values), ParameterMismatchError, JSON.stringify(values));
+  }
+  statement!.bind({ c: 3, b: 2, a: 1 });
+  assert.ok(statement!.step());
+  assert.equal(statement!.rowJson(), "[1,2,3]");
+  statement!.finalize();
+  const nameless = connection.prepare("select ?, :a").statement!;
+  assert.throws(() => nameless.bind({ a: 1 }), /parameter 1 .* has no name/);
+  nameless.finalize();
+});
+
+Deno.test("Connection.close() throws when a statement is left", () => {
+  const temporary = new TemporaryConnection();
+  const { statement } = temporary.connection.prepare("select 1");
+  assert.throws(() => temporary.connection.close(), code("SQLITE_BUSY"));
+  statement!.finalize();
+  temporary[Symbol.dispose]();
+});
