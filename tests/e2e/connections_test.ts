@@ -24,16 +24,20 @@ daemonTest("Listener serves 240 connections and refuses the 241st", async (it) =
   await it.client.ask(ping);
   const clients = await openSpoken(it, 239);
   assert.equal(await connections(it.client), 240);
-  for (let i = 0; i < 20; i++) {
+  // More than a Windows pipe has room for: at its 255th client it would be dead. So not all can wait to be told.
+  const answers = await Promise.all(Array.from({ length: 20 }, async () => {
     const refused = await it.open();
     const answer = await refused.next();
-    assert.equal(answer?.code, "TOO_MANY_CONNECTIONS");
-    assert.equal(answer?.retry, "safe");
-    assert.equal(await refused.next(), null);
+    if (answer !== null) assert.equal(await refused.next(), null);
     assert.ok(refused.closed);
-    if (i === 0) { for (const client of clients) client.send(ping); // the others are not harmed
-     }
+    return answer;
+  }));
+  const told = answers.filter((answer) => answer !== null);
+  assert.ok(told.length >= 10, `${told.length} were told why`);
+  for (const { code, retry } of told) {
+    assert.deepEqual([code, retry], ["TOO_MANY_CONNECTIONS", "safe"]);
   }
+  for (const client of clients) client.send(ping); // the others are not harmed
   for (const client of clients) assert.equal((await client.next())?.status, "ok");
   for (const client of clients.splice(0, 50)) await client[Symbol.asyncDispose]();
   await until(async () => await connections(it.client) <= 190);
@@ -141,6 +145,8 @@ daemonTest("Listener does not spin when it is out of file descriptors", async (i
   for (let i = 0; i < 130; i++) {
     clients.push(await within(500, () => WireClient.open(it.daemon.endpoint)).catch(() => null));
   }
+  const last = await clients.at(-1)?.ask(ping, 300).catch(() => null) ?? null;
+  assert.equal(last, null, "there are more clients than the daemon has descriptors for");
   const before = cpuMs(pid);
   const logBefore = it.daemon.log().length;
   await sleep(1_500);

@@ -143,6 +143,40 @@ daemonTest("Query finds a place although as many endless ones run as may", async
   assert.ok(performance.now() - started < 4_000, "also those that waited for a place");
 });
 
+/** How many threads of a process run or want to. */
+function runningThreads(pid: number): number {
+  let count = 0;
+  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/task/${name}/stat`);
+    if (stat.split(") ")[1].startsWith("R")) count++;
+  }
+  return count;
+}
+
+daemonTest(
+  "Query and ExecBatch run no more than 8 slow statements at once, of all databases",
+  async (it) => {
+    const clients = await Promise.all(
+      Array.from({ length: 24 }, (_, i) => it.open(it.daemon.endpoints[i % 3])),
+    );
+    const endless = clients.map((client, i) =>
+      client.ask(
+        i < 21
+          ? { type: "Query", sql: ENDLESS_COUNT, timeout_ms: 1_500 }
+          : { type: "ExecBatch", stmts: [{ sql: ENDLESS_COUNT }], timeout_ms: 1_500 },
+      )
+    );
+    let most = 0;
+    for (let i = 0; i < 20; i++) {
+      await sleep(30);
+      most = Math.max(most, runningThreads(it.daemon.pid));
+    }
+    assert.ok(most >= 4 && most <= 11, `${most} threads run at once`);
+    for (const answer of await Promise.all(endless)) assert.equal(answer.code, "TIMEOUT");
+  },
+  { files: ["a.db", "b.db", "c.db"], ignore: Deno.build.os !== "linux" },
+);
+
 /** Fills a table until the work on it takes long enough to be seen. */
 async function fill(client: WireClient, count: number): Promise<void> {
   await exec(client, "create table t(id integer primary key, a)");
