@@ -159,15 +159,28 @@ class StatementSteps {
   }
 
   async #stepOffLoop(): Promise<boolean> {
-    const { connection, deadline, signal } = this.drive;
     await slowSteps.acquire();
     const started = performance.now();
+    try {
+      checkTime(this.drive);
+      return await this.#stepInterruptibly();
+    } finally {
+      slowSteps.release();
+      this.#lastMs = performance.now() - started;
+      this.#offLoopMs += this.#lastMs;
+    }
+  }
+
+  async #stepInterruptibly(): Promise<boolean> {
+    const { connection, deadline, signal } = this.drive;
     let interrupted = false;
     const interrupt = () => {
       interrupted = true;
       connection.interrupt();
+      // Again, until the step ends: one that comes before the other thread has entered SQLite is lost.
+      timer = setTimeout(interrupt, LIMITS.interruptAgainMs);
     };
-    const timer = setTimeout(interrupt, deadline - started);
+    let timer = setTimeout(interrupt, deadline - performance.now());
     signal?.addEventListener("abort", interrupt);
     try {
       return await connection.offLoop(() => this.statement.stepOffLoop());
@@ -175,12 +188,9 @@ class StatementSteps {
       if (!interrupted || !isInterrupt(error)) throw error;
       throw signal?.aborted ? gone() : timeout();
     } finally {
-      // Before anything else runs on the connection: an interrupt that finds nothing would stay for the next.
+      // Before anything else runs on the connection: one that finds no step would end the next.
       clearTimeout(timer);
       signal?.removeEventListener("abort", interrupt);
-      slowSteps.release();
-      this.#lastMs = performance.now() - started;
-      this.#offLoopMs += this.#lastMs;
     }
   }
 }

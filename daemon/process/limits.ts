@@ -53,6 +53,8 @@ export const LIMITS = {
   stepInlineMs: 5,
   /** A step off the loop that took less says that its statement need not be there. */
   stepCheapMs: 1,
+  /** Pause before a step that was interrupted and goes on is interrupted again. */
+  interruptAgainMs: 20,
   /** Slow steps at once, of all databases: with 33, a trivial one was delayed by 0.9 s. */
   slowStepsMax: 8,
   /** Statements that a database remembers as costly. */

@@ -155,6 +155,11 @@ export class Connection {
     sqlite().sqlite3_file_control(this.#handle, cString("main"), FCNTL_PERSIST_WAL, on);
   }
 
+  /** The extended result code of the last call on this connection. */
+  get resultCode(): number {
+    return sqlite().sqlite3_extended_errcode(this.#handle);
+  }
+
   /** The error that the last call on this connection ended with. */
   error(code: number): SqliteError {
     if ((code & 0xff) === RESULT.AUTH && this.#refusal !== null) {
@@ -174,7 +179,7 @@ export class Connection {
     const text = cString(sql);
     const out = new BigUint64Array(2);
     const outBytes = new Uint8Array(out.buffer);
-    const code = sqlite().sqlite3_prepare_v3(
+    sqlite().sqlite3_prepare_v3(
       this.#handle,
       text,
       text.length,
@@ -182,6 +187,7 @@ export class Connection {
       outBytes,
       outBytes.subarray(8),
     );
+    const code = this.resultCode;
     if (code !== RESULT.OK) throw this.error(code);
     const handle = Deno.UnsafePointer.create(out[0]);
     const used = Number(out[1] - BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(text))));

@@ -14,6 +14,12 @@ export type StatementHandle = Deno.PointerObject;
 // function's ninth and later ones: six that fill the registers bring the real ones to where they are looked for.
 const VARIADIC_PADDING = Deno.build.os === "darwin" && Deno.build.arch === "aarch64" ? 6 : 0;
 
+/**
+ * A function that may call back into this program has no result here; `sqlite3_extended_errcode` has it. V8 ends the
+ * process ("Lazy deopt after a fast API call with return value is unsupported") when a callback changes what its optimised
+ * caller took for granted: https://github.com/denoland/deno/issues/31122. Callbacks are the authorizer, the progress handler
+ * and the WAL hook; a call on another thread is not such a call.
+ */
 const SYMBOLS = {
   sqlite3_libversion_number: { parameters: [], result: "i32" },
   sqlite3_libversion: { parameters: [], result: "pointer" },
@@ -59,18 +65,18 @@ const SYMBOLS = {
 
   sqlite3_prepare_v3: {
     parameters: ["pointer", "buffer", "i32", "u32", "buffer", "buffer"],
-    result: "i32",
+    result: "void",
   },
-  sqlite3_step: { parameters: ["pointer"], result: "i32" },
+  sqlite3_step: { parameters: ["pointer"], result: "void" },
   sqlite3_step_off_loop: {
     name: "sqlite3_step",
     parameters: ["pointer"],
     result: "i32",
     nonblocking: true,
   },
-  sqlite3_reset: { parameters: ["pointer"], result: "i32" },
+  sqlite3_reset: { parameters: ["pointer"], result: "void" },
   sqlite3_clear_bindings: { parameters: ["pointer"], result: "i32" },
-  sqlite3_finalize: { parameters: ["pointer"], result: "i32" },
+  sqlite3_finalize: { parameters: ["pointer"], result: "void" },
   sqlite3_stmt_readonly: { parameters: ["pointer"], result: "i32" },
   sqlite3_bind_parameter_count: { parameters: ["pointer"], result: "i32" },
   sqlite3_bind_parameter_name: { parameters: ["pointer", "i32"], result: "pointer" },

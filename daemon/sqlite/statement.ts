@@ -105,7 +105,8 @@ export class Statement {
    * @throws {SqliteError}
    */
   step(): boolean {
-    return this.#stepped(sqlite().sqlite3_step(this.#handle));
+    sqlite().sqlite3_step(this.#handle);
+    return this.#stepped(this.#connection.resultCode);
   }
 
   /**
