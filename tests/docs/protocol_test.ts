@@ -124,10 +124,12 @@ Deno.test({
   name: `protocol.md's Python client does what protocol.md says${withoutPython}`,
   ignore: python === null,
   fn: async () => {
-    const [client, program] = codeBlocks(DOCUMENT, "python");
-    const [expected] = codeBlocks(DOCUMENT, "text");
+    const [thirty, client, program] = codeBlocks(DOCUMENT, "python");
+    const [word, expected] = codeBlocks(DOCUMENT, "text");
     await using daemon = await startDaemon();
     assert.equal(await runPython(daemon.folder, client + program), expected);
+    assert.equal(await runPython(daemon.folder, thirty), word);
+    assert.ok(thirty.split("\ndaemon =")[0].split("\n").filter((line) => line).length <= 30);
     assert.equal(
       await runPython(daemon.folder, client + CHECKS),
       `${endpointOf(daemon.file)}\nok\n`,

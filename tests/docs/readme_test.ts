@@ -56,7 +56,7 @@ async function runExamples(daemon: DaemonFixture): Promise<void> {
   const client = new URL("../../mod.ts", import.meta.url).href;
   const [example] = codeBlocks(README, "ts");
   await write("example.ts", example.replace('"@skylinedb/client"', JSON.stringify(client)));
-  const [protocol] = codeBlocks(readDocument("docs/protocol.md"), "python");
+  const [, protocol] = codeBlocks(readDocument("docs/protocol.md"), "python");
   await write("skylinedb.py", protocol);
   const [writing, reading] = codeBlocks(README, "python");
   await write("writing.py", writing);
