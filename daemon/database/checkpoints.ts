@@ -6,7 +6,7 @@
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import type { CheckpointProgress, Connection } from "../sqlite/connection.ts";
-import { turn } from "./drivers.ts";
+import { turn } from "./turn.ts";
 
 /**
  * Routine checkpoints, on the write connection, between commits: inline they keep the log below a few MB at no loss of

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
@@ -12,6 +11,7 @@ import type { CostlyStatements } from "./costly_statements.ts";
 import { type Execution, standsAlone } from "./execution.ts";
 import { gone, timeout } from "./failures.ts";
 import { Semaphore } from "./semaphore.ts";
+import { turn } from "./turn.ts";
 
 /** Thrown where an execution cannot be done inline; it is to be run again beside the loop. */
 export class NotInline extends Error {}
@@ -118,11 +118,6 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
 function checkTime({ deadline, signal }: Drive): void {
   if (performance.now() >= deadline) throw timeout();
   if (signal?.aborted) throw gone();
-}
-
-/** Lets the loop take a turn. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** One run of a statement, beside the loop. */

@@ -22,6 +22,12 @@ const VARIADIC_PADDING = Deno.build.os === "darwin" && Deno.build.arch === "aarc
  */
 const SYMBOLS = {
   sqlite3_libversion_number: { parameters: [], result: "i32" },
+  sqlite3_libversion_number_off_loop: {
+    name: "sqlite3_libversion_number",
+    parameters: [],
+    result: "i32",
+    nonblocking: true,
+  },
   sqlite3_libversion: { parameters: [], result: "pointer" },
 
   sqlite3_open_v2: { parameters: ["buffer", "buffer", "i32", "pointer"], result: "i32" },
@@ -132,6 +138,11 @@ export function databaseConfig(handle: DatabaseHandle, option: number, value: nu
 /** The library's version as a number, such as 3053002 for 3.53.2. */
 export function sqliteVersionNumber(): number {
   return sqlite().sqlite3_libversion_number();
+}
+
+/** Goes to another thread and comes back. */
+export async function visitOtherThread(): Promise<void> {
+  await sqlite().sqlite3_libversion_number_off_loop();
 }
 
 /** The library's version, such as `3.53.2`. */
