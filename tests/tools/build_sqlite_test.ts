@@ -111,7 +111,7 @@ Deno.test("buildSqlite() makes a library with the recipe's options", {
       const option of [
         ...["THREADSAFE=2", "ENABLE_FTS5", "ENABLE_RTREE", "ENABLE_MATH_FUNCTIONS"],
         ...["ENABLE_DBSTAT_VTAB", "ENABLE_PREUPDATE_HOOK", "ENABLE_SESSION"],
-        ...["STMTJRNL_SPILL=1048576", "LIKE_DOESNT_MATCH_BLOBS"],
+        ...["STMTJRNL_SPILL=131071", "LIKE_DOESNT_MATCH_BLOBS"],
       ]
     ) {
       const name = new TextEncoder().encode(`${option}\0`);
