@@ -39,9 +39,17 @@ export type ErrorCode =
   | "EXPECTATION_FAILED"
   | "REVISION_CHANGED"
   | "RESULT_TOO_LARGE"
+  | "SEQUENCE_GAP"
+  | "CLIENT_FORGOTTEN"
+  | "KEY_REUSED"
+  | "KEYS_FULL"
+  | "QUEUE_FULL"
+  | "WAL_FULL"
   | "TIMEOUT"
   | "DATABASE_BUSY"
   | "DISK_FULL"
+  | "DISK_FAILED"
+  | "FILE_REPLACED"
   | "OUTCOME_UNKNOWN"
   | "INTERNAL_ERROR"
   | "CANNOT_OPEN"
@@ -50,6 +58,7 @@ export type ErrorCode =
   | "NOT_RUNNING"
   | "NO_PERMISSION"
   | "CONNECTION_LOST"
+  | "RESULT_FORGOTTEN"
   | "CLOSED";
 
 /**
@@ -136,6 +145,40 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
     meaning: "The answer would be over 10 MiB; everything was undone.",
     hint: "Ask for fewer rows, with LIMIT, or read the file directly.",
   },
+  // Requests that name a session or a key.
+  SEQUENCE_GAP: {
+    retry: "safe",
+    meaning:
+      "The request's `seq` is not the next of its client: one before it was not executed, or its answer is kept no longer.",
+    hint: "Send what is unanswered again, in order, with `acked` as it is now.",
+  },
+  CLIENT_FORGOTTEN: {
+    retry: "unknown",
+    meaning:
+      "The daemon knows no request of this `client`, or none any more; nothing was executed now.",
+    hint: "Start a new session: another `client`, and `seq` from 1.",
+  },
+  KEY_REUSED: {
+    retry: "no",
+    meaning: "The `key` stands for a request of another content; nothing was executed.",
+    hint: "Use a key of its own for each request that is meant to happen once.",
+  },
+  KEYS_FULL: {
+    retry: "safe",
+    meaning: "The answers kept for keys of the last 24 hours hold over 1 GiB.",
+    hint: "Send without keys, or wait.",
+  },
+  // The daemon cannot take it now.
+  QUEUE_FULL: {
+    retry: "safe",
+    meaning: "Too many writes wait for this database.",
+    hint: "Wait for answers before sending more.",
+  },
+  WAL_FULL: {
+    retry: "safe",
+    meaning: "The write-ahead log has reached its cap because a reader holds it back.",
+    hint: "End the program that keeps a read transaction open; status says since when.",
+  },
   TIMEOUT: {
     retry: "safe",
     meaning: "The request did not end by its deadline and was undone.",
@@ -150,6 +193,17 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
     retry: "safe",
     meaning: "The disk is full; nothing was written.",
     hint: "Free some space.",
+  },
+  DISK_FAILED: {
+    retry: "safe",
+    meaning: "The disk failed to read or write; nothing was written.",
+    hint: "See what the system's log says of the disk. The daemon tries again with each request.",
+  },
+  FILE_REPLACED: {
+    retry: "no",
+    meaning:
+      "The database file was moved, replaced, removed or linked while the daemon served it; it serves it no more.",
+    hint: "Put the file that you want in its place and start the daemon again.",
   },
   OUTCOME_UNKNOWN: {
     retry: "unknown",
@@ -187,6 +241,11 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   CONNECTION_LOST: {
     retry: "unknown",
     meaning: "The connection ended before the answer arrived.",
+  },
+  RESULT_FORGOTTEN: {
+    retry: "no",
+    meaning: "The request took effect, but its answer was lost and is too large to have been kept.",
+    hint: "Read the rows again.",
   },
   CLOSED: { retry: "safe", meaning: "This client was closed; the request was not sent." },
 };

@@ -18,6 +18,10 @@ export const WIRE_LIMITS = {
   statementsMax: 100_000,
   /** A request's `id`, when it is a text, in UTF-16 units. */
   idLengthMax: 64,
+  /** A `client` and a `key`, in UTF-16 units. */
+  nameLengthMax: 64,
+  /** How far a `seq` may be beyond its `acked`: answers in between are kept for a repetition. */
+  unackedMax: 2_048,
   /** Longest `timeout_ms`: one day. */
   timeoutMsMax: 86_400_000,
 } as const;

@@ -47,6 +47,14 @@ export interface ExecBatchRequest extends RequestBase {
   readonly results?: boolean;
   /** Undo unless the database's revision is still this one. */
   readonly if_rev?: number;
+  /** The session's name, with {@link ExecBatchRequest.seq}: the request is executed once, however often it is sent. */
+  readonly client?: string;
+  /** The request's number in its session, from 1, rising by one. */
+  readonly seq?: number;
+  /** The answers to all requests up to this number have arrived, or are not waited for. */
+  readonly acked?: number;
+  /** What the request stands for: within 24 hours it is executed once under this name, whoever sends it. */
+  readonly key?: string;
   /** Milliseconds from the request's arrival until it is given up; 30,000 by default. */
   readonly timeout_ms?: number;
 }
@@ -58,6 +66,12 @@ export interface QueryRequest extends RequestBase {
   readonly params?: readonly unknown[] | Readonly<Record<string, unknown>>;
   /** Milliseconds from the request's arrival until it is given up; 30,000 by default. */
   readonly timeout_ms?: number;
+}
+
+/** The session ends: what is kept for its repetitions may go. */
+export interface ByeRequest extends RequestBase {
+  readonly type: "Bye";
+  readonly client: string;
 }
 
 /** How the daemon is doing. */
@@ -75,6 +89,7 @@ export type Request =
   | PingRequest
   | ExecBatchRequest
   | QueryRequest
+  | ByeRequest
   | StatusRequest
   | ShutdownRequest;
 
@@ -102,7 +117,10 @@ export interface ExecBatchAnswer extends AnswerBase {
   readonly rev: number;
   /** Sum of the statements' changes. */
   readonly rows_affected: number;
+  /** Missing in a repeated answer of over 64 KiB. */
   readonly results?: readonly StatementResult[];
+  /** Whether the request had been executed before, and this is its answer of then. */
+  readonly replayed?: true;
 }
 
 /** Answer to {@link QueryRequest}. */
@@ -187,4 +205,6 @@ export interface ErrorAnswer extends AnswerBase {
   readonly statement?: number;
   readonly retry: Retry;
   readonly hint?: string;
+  /** Whether the request had failed before, and this is its answer of then. */
+  readonly replayed?: true;
 }

@@ -32,6 +32,7 @@ Deno.test("protocol.md has the limits of the sources", () => {
   assert.deepEqual(documented, [
     ...[WIRE_LIMITS.frameBytesMax, WIRE_LIMITS.nestingMax, WIRE_LIMITS.statementsMax],
     ...[WIRE_LIMITS.sqlBytesMax, WIRE_LIMITS.parametersMax, WIRE_LIMITS.idLengthMax],
+    ...[WIRE_LIMITS.nameLengthMax, WIRE_LIMITS.unackedMax],
     ...[WIRE_LIMITS.timeoutMsMax, LIMITS.requestTimeoutMs],
     16 * 1024 * 1024, // held by the test below
     ...[connectionsMax, connectionsCrowded, connectionRequestsMax, connectionBytesMax],
