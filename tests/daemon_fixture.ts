@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { EXIT } from "../daemon/commands/exit_code.ts";
 
 const SOURCE = fileURLToPath(new URL("../daemon/main.ts", import.meta.url));
 const READY_MS_MAX = 15_000;
@@ -39,6 +40,9 @@ export interface FixtureOptions {
   readonly env?: Record<string, string>;
 }
 
+/** What a daemon that was ended is started with again; what is left out stays as it was. */
+export type RestartOptions = Pick<FixtureOptions, "program" | "args" | "env">;
+
 /** A daemon that serves. At dispose it is ended, and its folder removed. */
 export interface DaemonFixture extends AsyncDisposable {
   /** The temporary folder. */
@@ -52,62 +56,130 @@ export interface DaemonFixture extends AsyncDisposable {
   readonly endpoints: readonly string[];
   readonly pid: number;
   readonly child: Deno.ChildProcess;
-  /** What it wrote to standard error up to now. */
+  /** What it wrote to standard error up to now, before it was started again as well. */
   log(): string;
   /** Ends it without giving it a chance, and waits until it is gone. */
   kill(): Promise<void>;
+  /** Ends it like {@link DaemonFixture.kill}, unless it has ended, and starts it again on the same files. */
+  restart(options?: RestartOptions): Promise<void>;
 }
 
 /** Starts a daemon and waits until it says that it serves. */
 export async function startDaemon(options: FixtureOptions = {}): Promise<DaemonFixture> {
   const folder = mkdtempSync(join(tmpdir(), "skylinedb-test-"));
   const files = (options.files ?? ["app.db"]).map((name) => resolve(folder, name));
-  const [command, ...args] = options.program ?? executable ?? source;
-  const child = new Deno.Command(command, {
-    args: [...args, "start", ...files, ...(options.args ?? [])],
-    env: options.env ?? {},
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const log = collect(child.stderr);
-  const kill = async () => {
-    try {
-      child.kill("SIGKILL");
-    } catch {
-      // It has ended already.
-    }
-    await child.status;
-  };
-  const dispose = async () => {
-    await kill();
-    await log.done;
-    rmSync(folder, { recursive: true, force: true });
-  };
   try {
-    const endpoints = await readEndpoints(child, files.length);
-    return {
-      folder,
-      files,
-      file: files[0],
-      endpoint: endpoints[0],
-      endpoints,
-      pid: child.pid,
-      child,
-      log: log.text,
-      kill,
-      [Symbol.asyncDispose]: dispose,
-    };
+    return new Fixture(folder, files, options, await start(files, options));
   } catch (error) {
-    await dispose();
-    throw new Error(`The daemon did not start: ${error}\n${log.text()}`);
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
   }
 }
 
-/** Reads the lines `Serving FILE at ENDPOINT`, and goes on reading so that the pipe never fills. */
-async function readEndpoints(child: Deno.ChildProcess, count: number): Promise<string[]> {
-  const out = collect(child.stdout);
+/** One process that serves. */
+interface Running {
+  readonly child: Deno.ChildProcess;
+  readonly endpoints: readonly string[];
+  readonly log: Collected;
+}
+
+class Fixture implements DaemonFixture {
+  readonly #options: FixtureOptions;
+  #running: Running;
+  #logBefore = "";
+
+  constructor(
+    readonly folder: string,
+    readonly files: readonly string[],
+    options: FixtureOptions,
+    running: Running,
+  ) {
+    this.#options = options;
+    this.#running = running;
+  }
+
+  get file(): string {
+    return this.files[0];
+  }
+
+  get endpoint(): string {
+    return this.endpoints[0];
+  }
+
+  get endpoints(): readonly string[] {
+    return this.#running.endpoints;
+  }
+
+  get pid(): number {
+    return this.child.pid;
+  }
+
+  get child(): Deno.ChildProcess {
+    return this.#running.child;
+  }
+
+  log(): string {
+    return this.#logBefore + this.#running.log.text();
+  }
+
+  kill(): Promise<void> {
+    return end(this.#running);
+  }
+
+  async restart(options: RestartOptions = {}): Promise<void> {
+    await this.kill();
+    this.#logBefore = this.log();
+    this.#running = await start(this.files, { ...this.#options, ...options });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Starts a process and waits until it serves; also until one that was killed has let go of the files. */
+async function start(files: readonly string[], options: FixtureOptions): Promise<Running> {
   const giveUpAt = performance.now() + READY_MS_MAX;
+  const [command, ...args] = options.program ?? executable ?? source;
+  for (;;) {
+    const child = new Deno.Command(command, {
+      args: [...args, "start", ...files, ...(options.args ?? [])],
+      env: options.env ?? {},
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const log = collect(child.stderr);
+    try {
+      const endpoints = await readEndpoints(child, files.length, giveUpAt);
+      return { child, endpoints, log };
+    } catch (error) {
+      await end({ child, log });
+      const isHeld = (await child.status).code === EXIT.alreadyRunning;
+      if (isHeld && performance.now() < giveUpAt) continue;
+      throw new Error(`The daemon did not start: ${error}\n${log.text()}`);
+    }
+  }
+}
+
+async function end({ child, log }: Pick<Running, "child" | "log">): Promise<void> {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended already.
+  }
+  await child.status;
+  await log.done;
+}
+
+/** Reads the lines `Serving FILE at ENDPOINT`, and goes on reading so that the pipe never fills. */
+async function readEndpoints(
+  child: Deno.ChildProcess,
+  count: number,
+  giveUpAt: number,
+): Promise<string[]> {
+  const out = collect(child.stdout);
   for (;;) {
     const endpoints = [...out.text().matchAll(/^Serving .* at (.*)$/gm)].map(([, at]) => at.trim());
     if (endpoints.length >= count) return endpoints;
@@ -117,7 +189,14 @@ async function readEndpoints(child: Deno.ChildProcess, count: number): Promise<s
   }
 }
 
-function collect(stream: ReadableStream<Uint8Array>) {
+/** What a stream brought up to now. */
+interface Collected {
+  text(): string;
+  ended(): boolean;
+  readonly done: Promise<void>;
+}
+
+function collect(stream: ReadableStream<Uint8Array>): Collected {
   let text = "";
   let ended = false;
   const decoder = new TextDecoder();
