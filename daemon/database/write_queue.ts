@@ -16,7 +16,7 @@ export interface WriteQueueOptions<T> {
   commit(items: readonly T[]): number | Promise<number>;
   /** Settles an item whose deadline passed while it waited. */
   expire(item: T): void;
-  /** Does what is due after a commit. */
+  /** Does what is due after a commit, or when woken. */
   maintain(): void | Promise<void>;
   /** Whether waiting for a moment may bring more requests. */
   othersMaySend(): boolean;
@@ -48,6 +48,11 @@ export class WriteQueue<T extends { readonly deadline: number }> {
     this.#draining ??= this.#drain();
   }
 
+  /** Has the maintenance done although nothing may have been committed; after a commit it is done anyway. */
+  wake(): void {
+    this.#draining ??= this.#drain();
+  }
+
   /** Settles when nothing waits any more. */
   async idle(): Promise<void> {
     while (this.#draining) await this.#draining;
@@ -56,6 +61,7 @@ export class WriteQueue<T extends { readonly deadline: number }> {
   async #drain(): Promise<void> {
     // What else came in the same read is pushed before this goes on.
     await null;
+    if (this.#items.length === 0) await this.#options.maintain();
     let pauseMs: number = LIMITS.busyPauseMs.min;
     while (this.#items.length > 0) {
       await this.#gather();

@@ -140,3 +140,20 @@ Deno.test("WriteQueue.idle() settles at once when nothing waits", async () => {
   await queue.idle();
   await queue.idle();
 });
+
+Deno.test("WriteQueue.wake() has the maintenance done once, and commits what comes meanwhile", async () => {
+  let maintained = 0;
+  const { queue, groups } = queueOf({
+    maintain: async () => {
+      maintained++;
+      await sleep(20);
+    },
+  });
+  queue.wake();
+  queue.wake();
+  await sleep(5);
+  queue.push(item("a"));
+  assert.deepEqual(groups, [], "the connection is used by one at a time");
+  await queue.idle();
+  assert.deepEqual([groups, maintained], [[["a"]], 2]);
+});
