@@ -20,7 +20,7 @@ const DROP_TEMP_INDEX = 12, DROP_TEMP_VIEW = 15;
 const PRAGMA = 19, TRANSACTION = 22, ATTACH = 24, DETACH = 25, FUNCTION = 31, SAVEPOINT = 32;
 /** CREATE INDEX, TABLE, TRIGGER, VIEW and VIRTUAL TABLE, which may name the schema `temp` in place of the keyword. */
 const CREATES = new Set([1, 2, 7, 8, 29]);
-const SELECT = 21, ANALYZE = 28, RECURSIVE = 33;
+const SELECT = 21, ALTER_TABLE = 26, REINDEX = 27, ANALYZE = 28, RECURSIVE = 33;
 
 /** PRAGMAs that a client may use, to read or to run. */
 const PRAGMAS_ALLOWED = new Set([
@@ -59,14 +59,31 @@ const PRAGMAS_READABLE = new Set([
   "synchronous",
 ]);
 
-/** Whether an action is passed over without a word: an ANALYZE of the whole database comes to the daemon's tables too. */
+/** Whether an action is passed over without a word: ANALYZE and REINDEX of the whole database come to the daemon's tables too. */
 export function isPassedOver(
   principal: Principal,
   action: number,
   first: () => string | null,
 ): boolean {
-  return principal === "client" && action === ANALYZE && isOwn(first());
+  return principal === "client" && (action === ANALYZE || action === REINDEX) && isOwn(first());
 }
+
+/** Whether an action makes or renames something, so that {@link namesOwn} has to look at the statement's text. */
+export function changesSchema(action: number): boolean {
+  return CREATES.has(action) || action === ALTER_TABLE;
+}
+
+/**
+ * Whether the text of a statement that {@link changesSchema} may name the daemon's tables where SQLite asks nobody: the
+ * target of a RENAME, and the parent of a foreign key, which would make the daemon's own writes fail. SQL has no escapes in
+ * names, so one that is meant stands in the text. Without the last `_`: FTS5 makes `x_data` beside `x`.
+ */
+export function namesOwn(sql: string): boolean {
+  return sql.toLowerCase().includes(OWN_PREFIX.slice(0, -1));
+}
+
+/** What a statement is answered that {@link namesOwn}. */
+export const NAMES_OWN = `a CREATE or ALTER that holds "${OWN_PREFIX.slice(0, -1)}" is not allowed`;
 
 /**
  * Why `principal` may not do an action; `null` if it may. `first`, `second` and `schema` are SQLite's third to fifth

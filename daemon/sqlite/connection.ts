@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { isPassedOver, type Principal, refusal } from "./authorizer.ts";
+import {
+  changesSchema,
+  isPassedOver,
+  NAMES_OWN,
+  namesOwn,
+  type Principal,
+  refusal,
+} from "./authorizer.ts";
 import { RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { Statement } from "./statement.ts";
@@ -59,6 +66,7 @@ export class Connection {
   #walHook: Deno.UnsafeCallback<typeof WAL_HOOK> | undefined;
   readonly #cache = new Map<string, Statement>();
   #refusal: string | null = null;
+  #changesSchema = false;
   #inlineUntil = Infinity;
 
   /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
@@ -73,6 +81,7 @@ export class Connection {
       try {
         const firstText = () => textAt(first);
         if (isPassedOver(this.principal, action, firstText)) return SQLITE_IGNORE;
+        this.#changesSchema ||= changesSchema(action);
         const reason = refusal(
           this.principal,
           action,
@@ -176,6 +185,7 @@ export class Connection {
   prepare(sql: string, options: { persistent?: boolean } = {}): Prepared {
     if (sql.includes("\0")) throw new SqliteError(RESULT.ERROR, "the SQL holds a NUL character");
     this.#refusal = null;
+    this.#changesSchema = false;
     const text = cString(sql);
     const out = new BigUint64Array(2);
     const outBytes = new Uint8Array(out.buffer);
@@ -193,6 +203,10 @@ export class Connection {
     const used = Number(out[1] - BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(text))));
     const tail = used >= text.length - 1 ? "" : decoder.decode(text.subarray(used, -1));
     const own = tail === "" ? sql : sql.slice(0, -tail.length);
+    if (this.#changesSchema && this.principal === "client" && namesOwn(own)) {
+      sqlite().sqlite3_finalize(handle);
+      throw new SqliteError(RESULT.AUTH, NAMES_OWN);
+    }
     return { statement: handle === null ? null : new Statement(this, handle, own), tail };
   }
 

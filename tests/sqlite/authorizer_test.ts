@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
-import { type Principal, refusal } from "../../daemon/sqlite/authorizer.ts";
+import {
+  changesSchema,
+  isPassedOver,
+  namesOwn,
+  type Principal,
+  refusal,
+} from "../../daemon/sqlite/authorizer.ts";
 
 // Action codes, https://sqlite.org/c3ref/c_alter_table.html
 const CREATE_INDEX = 1, CREATE_TABLE = 2, CREATE_TEMP_TABLE = 4, CREATE_TEMP_VIEW = 6;
 const CREATE_TRIGGER = 7, CREATE_VIEW = 8;
 const DELETE = 9, DROP_TEMP_TABLE = 13, INSERT = 18, PRAGMA = 19, READ = 20, SELECT = 21;
-const TRANSACTION = 22, UPDATE = 23, ATTACH = 24, DETACH = 25, ALTER_TABLE = 26;
+const TRANSACTION = 22, UPDATE = 23, ATTACH = 24, DETACH = 25, ALTER_TABLE = 26, REINDEX = 27;
+const ANALYZE = 28, CREATE_VTABLE = 29;
 const FUNCTION = 31, SAVEPOINT = 32, RECURSIVE = 33;
 
 function allowed(
@@ -20,7 +27,7 @@ function allowed(
 
 Deno.test("refusal() allows everything when the daemon asks for itself", () => {
   for (let action = 1; action <= 33; action++) {
-    assert.ok(allowed("own", action, "_skylinedb_state", "x", "temp"), String(action));
+    assert.ok(allowed("own", action, "_skylinedb_clients", "x", "temp"), String(action));
   }
 });
 
@@ -50,7 +57,7 @@ Deno.test("refusal() denies a client to create in the schema named temp", () => 
 });
 
 Deno.test("refusal() denies a client the daemon's own tables in any spelling", () => {
-  for (const name of ["_skylinedb_state", "_SKYLINEDB_STATE", "_SkylineDb_", "_skylinedb_new"]) {
+  for (const name of ["_skylinedb_clients", "_SKYLINEDB_KEYS", "_SkylineDb_", "_skylinedb_new"]) {
     for (const action of [READ, INSERT, UPDATE, DELETE, CREATE_TABLE]) {
       assert.ok(!allowed("client", action, name, "x"), `${action} ${name}`);
     }
@@ -101,5 +108,39 @@ Deno.test("refusal() allows a client the PRAGMAs that change no promise, and som
 Deno.test("refusal() lets VACUUM attach its nameless file and no other", () => {
   assert.ok(allowed("vacuum", ATTACH, ""));
   assert.ok(!allowed("vacuum", ATTACH, "copy.db"));
-  assert.ok(allowed("vacuum", INSERT, "_skylinedb_state"));
+  assert.ok(allowed("vacuum", INSERT, "_skylinedb_clients"));
+});
+
+Deno.test("isPassedOver() passes over the daemon's own tables when a client's ANALYZE or REINDEX meets them", () => {
+  for (const action of [ANALYZE, REINDEX]) {
+    assert.ok(isPassedOver("client", action, () => "_skylinedb_state"), String(action));
+    assert.ok(!isPassedOver("client", action, () => "t"), String(action));
+    assert.ok(!isPassedOver("own", action, () => "_skylinedb_state"), String(action));
+  }
+  assert.ok(!isPassedOver("client", READ, () => "_skylinedb_state"));
+});
+
+Deno.test("changesSchema() is true for what makes or renames something", () => {
+  for (
+    const action of [CREATE_TABLE, CREATE_INDEX, CREATE_VIEW, CREATE_TRIGGER, CREATE_VTABLE]
+  ) {
+    assert.ok(changesSchema(action), String(action));
+  }
+  assert.ok(changesSchema(ALTER_TABLE));
+  for (const action of [READ, SELECT, INSERT, DELETE, FUNCTION]) {
+    assert.ok(!changesSchema(action), String(action));
+  }
+});
+
+Deno.test("namesOwn() finds the daemon's names in any case, and the one whose FTS5 table would hold them", () => {
+  const own = [
+    "alter table t rename to _skylinedb_state",
+    'alter table t rename to "_SkylineDB_x"',
+    "alter table f rename to _skylinedb",
+    "create table c(p references [_SKYLINEDB_state])",
+  ];
+  for (const sql of own) assert.ok(namesOwn(sql), sql);
+  for (const sql of ["alter table t rename to skylinedb", "create table skyline_db(a)"]) {
+    assert.ok(!namesOwn(sql), sql);
+  }
 });
