@@ -7,15 +7,17 @@ import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import type { Connection } from "../sqlite/connection.ts";
+import type { ExactlyOnce } from "./exactly_once.ts";
 import { failureOf } from "./failures.ts";
 import type { QueuedWrite } from "./queued_write.ts";
 import type { Transaction } from "./transaction.ts";
-import type { WriteOutcome } from "./write.ts";
+import { isDone, revisionOf, type WriteOutcome } from "./write.ts";
 
 /** What is open while a database is: replaced when it has to be opened again. */
 export interface Writer {
   readonly connection: Connection;
   readonly transaction: Transaction;
+  readonly once: ExactlyOnce;
   /** The revision of the last commit. */
   revision: number;
 }
@@ -68,7 +70,7 @@ export class Commit {
   /** Commits while the loop waits: another thread would cost more than it saves. */
   inline(revision: number): void {
     const started = performance.now();
-    this.writer.transaction.setRevision(revision);
+    this.#prepare(revision);
     this.writer.transaction.commit();
     this.#done(revision, started);
   }
@@ -76,12 +78,19 @@ export class Commit {
   /** Commits on another thread. */
   async beside(revision: number): Promise<void> {
     const started = performance.now();
-    this.writer.transaction.setRevision(revision);
+    this.#prepare(revision);
     await this.writer.transaction.commitOffLoop();
     this.#done(revision, started);
   }
 
+  #prepare(revision: number): void {
+    const { transaction, once, revision: before } = this.writer;
+    if (revision !== before) transaction.setRevision(revision);
+    once.save();
+  }
+
   #done(revision: number, started: number): void {
+    this.writer.once.committed();
     this.writer.revision = revision;
     this.counts.groups++;
     this.#recentMs += (performance.now() - started - this.#recentMs) / 8;
@@ -92,10 +101,10 @@ export class Commit {
    * The database is opened again, which recovers it, and its revision says which it was. Where even that fails, the
    * outcomes that were to be are replaced by "unknown". A full disk is known: the frame that commits was not written.
    */
-  async failed(error: unknown, outcomes: WriteOutcome[], revision: number): Promise<void> {
+  async failed(error: unknown, outcomes: WriteOutcome[]): Promise<void> {
     this.rollback();
     const failure = this.failure(error);
-    if (failure.code === "DISK_FULL") return replaceDone(outcomes, failure);
+    if (failure.code === "DISK_FULL") return this.#replaceUncommitted(outcomes, failure);
     this.#options.log.error("Commit failed", {
       error: failure.message,
       sqlite: failure.sqliteCode,
@@ -105,10 +114,16 @@ export class Commit {
     } catch (error) {
       const message =
         `The commit failed (${failure.message}), and so did opening the database again: ${error}`;
-      return replaceDone(outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
+      return this.#replaceUncommitted(outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
     }
-    if (this.writer.revision >= revision) this.counts.groups++;
-    else replaceDone(outcomes, failure);
+    this.#replaceUncommitted(outcomes, failure);
+  }
+
+  /** Also what was to be repeated of the same group. */
+  #replaceUncommitted(outcomes: WriteOutcome[], failure: SkylineError): void {
+    outcomes.forEach((outcome, i) => {
+      if (revisionOf(outcome) > this.writer.revision) outcomes[i] = failure;
+    });
   }
 
   /** Undoes what is not committed. */
@@ -134,7 +149,7 @@ export class Commit {
   /** Tells whoever waits for it. */
   settle({ settle }: QueuedWrite, outcome: WriteOutcome): void {
     if (outcome instanceof SkylineError) this.counts.failures++;
-    else this.counts.writes++;
+    else if (isDone(outcome)) this.counts.writes++;
     settle(outcome);
   }
 
@@ -144,10 +159,4 @@ export class Commit {
     for (const member of queued) this.settle(member, failure);
     return queued.length;
   }
-}
-
-function replaceDone(outcomes: WriteOutcome[], failure: SkylineError): void {
-  outcomes.forEach((outcome, i) => {
-    if (!(outcome instanceof SkylineError)) outcomes[i] = failure;
-  });
 }

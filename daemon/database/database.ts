@@ -13,9 +13,11 @@ import { Checkpoints } from "./checkpoints.ts";
 import { Commit, type Writer } from "./commit.ts";
 import { CostlyStatements } from "./costly_statements.ts";
 import { cannotOpen } from "./database_file.ts";
-import { databaseBusy, shuttingDown, timeout } from "./failures.ts";
+import { ExactlyOnce } from "./exactly_once.ts";
+import { databaseBusy, queueFull, shuttingDown, timeout } from "./failures.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { LoneCommit } from "./lone_commit.ts";
+import { createOwnTables } from "./own_tables.ts";
 import { QueuedWrite } from "./queued_write.ts";
 import { type Query, type QueryOutcome, Readers } from "./readers.ts";
 import { Transaction } from "./transaction.ts";
@@ -58,6 +60,8 @@ export class Database {
   readonly #queue: WriteQueue<QueuedWrite>;
   readonly #readers: Readers;
   #writer: Writer;
+  /** Length of the requests that wait. */
+  #queuedUnits = 0;
   /** False after the database could not be opened again: the next write tries. */
   #isOpen = true;
   #isLocked = false;
@@ -107,7 +111,25 @@ export class Database {
   /** Executes a write; settles when it is durable, or has failed. */
   write(write: Write): Promise<WriteOutcome> {
     if (this.#isClosed) return Promise.resolve(shuttingDown());
-    return new Promise((resolve) => this.#queue.push(new QueuedWrite(write, resolve)));
+    if (
+      this.#queue.length >= LIMITS.queueRequestsMax || this.#queuedUnits > LIMITS.queueUnitsMax
+    ) {
+      return Promise.resolve(queueFull());
+    }
+    this.#queuedUnits += write.units;
+    return new Promise((resolve) =>
+      this.#queue.push(
+        new QueuedWrite(write, (outcome) => {
+          this.#queuedUnits -= write.units;
+          resolve(outcome);
+        }),
+      )
+    );
+  }
+
+  /** A client sends no more: what is remembered of it goes with the next commit. */
+  leave(client: string): void {
+    if (!this.#isClosed) this.#writer.once.leave(client);
   }
 
   /** Answers a query, at once if it is quick; it sees all writes that have been settled. */
@@ -193,8 +215,9 @@ function openWriter(path: string, options: DatabaseOptions): Writer {
   try {
     configure(connection, options);
     if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
-    const revision = Transaction.createState(connection);
-    return { connection, transaction: new Transaction(connection), revision };
+    const revision = createOwnTables(connection);
+    const once = new ExactlyOnce(connection);
+    return { connection, transaction: new Transaction(connection), once, revision };
   } catch (error) {
     connection.close();
     throw error;
@@ -226,8 +249,9 @@ function set(connection: Connection, pragma: string, value: string | number): vo
   }
 }
 
-function closeWriter({ connection, transaction }: Writer): void {
+function closeWriter({ connection, transaction, once }: Writer): void {
   transaction.finalize();
+  once.finalize();
   connection.close();
 }
 

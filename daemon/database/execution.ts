@@ -4,13 +4,14 @@
  *
  * @module
  */
-import { type ErrorCode, SkylineError } from "../../client/errors.ts";
+import { SkylineError } from "../../client/errors.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import type { Expectation } from "../../client/protocol.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { type BindValues, ParameterMismatchError, type Statement } from "../sqlite/statement.ts";
+import { CODE_OF_RESULT } from "./failures.ts";
 import type { Write, WriteStatement } from "./write.ts";
 
 /** Yields statements to step, is given whether there was a row, and ends with what came of it. */
@@ -287,11 +288,6 @@ function checkExpectation(
     );
   }
 }
-
-const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
-  [RESULT.AUTH]: "NOT_ALLOWED",
-  [RESULT.FULL]: "DISK_FULL",
-};
 
 /** The error that the client is answered. One that is no failure of the statement is passed on as it is. */
 function statementError(error: unknown, index: number): unknown {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { SkylineError } from "../../client/errors.ts";
+import { type ErrorCode, SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 
 /** The error of a request that did not end by its deadline. */
@@ -24,6 +25,14 @@ export function databaseBusy(): SkylineError {
   );
 }
 
+/** The error of a write for which there is no room. */
+export function queueFull(): SkylineError {
+  return new SkylineError(
+    "QUEUE_FULL",
+    `${LIMITS.queueRequestsMax} writes or ${LIMITS.queueUnitsMax} bytes of them wait already`,
+  );
+}
+
 /** The error of what is asked of a daemon that ends. */
 export function shuttingDown(): SkylineError {
   return new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");
@@ -35,11 +44,18 @@ export function isBusy(error: unknown): boolean {
     error instanceof SkylineError && error.sqliteCode?.startsWith("SQLITE_BUSY") === true;
 }
 
+/** Codes that say more than that SQLite failed. */
+export const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
+  [RESULT.AUTH]: "NOT_ALLOWED",
+  [RESULT.FULL]: "DISK_FULL",
+  [RESULT.IOERR]: "DISK_FAILED",
+};
+
 /** Any error as an answer. What is neither ours nor SQLite's is a mistake in this program. */
 export function failureOf(error: unknown): SkylineError {
   if (error instanceof SkylineError) return error;
   if (error instanceof SqliteError) {
-    const code = error.primary === RESULT.FULL ? "DISK_FULL" : "SQL_ERROR";
+    const code = CODE_OF_RESULT[error.primary] ?? "SQL_ERROR";
     return new SkylineError(code, error.message, { sqliteCode: error.codeName, retry: "safe" });
   }
   return new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`, {

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { SkylineError } from "../../client/errors.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Commit } from "./commit.ts";
@@ -12,7 +11,7 @@ import { driveInline, NotInline } from "./drivers.ts";
 import { executeWrite } from "./execution.ts";
 import { type QueuedWrite, refusalOf } from "./queued_write.ts";
 import { checkForeignKeys } from "./transaction.ts";
-import type { WriteOutcome } from "./write.ts";
+import { isDone, type Write, type WriteOutcome } from "./write.ts";
 import { BUSY } from "./write_queue.ts";
 
 /** Commits groups from the front of a queue. */
@@ -50,7 +49,8 @@ export class GroupCommit {
 
   /** Executes members up to one that has to run alone, or a bound; `null` when the transaction was ended. */
   #execute(members: readonly QueuedWrite[]): WriteOutcome[] | null {
-    const { connection, revision: before } = this.#commit.writer;
+    const { connection, once, revision: before } = this.#commit.writer;
+    once.discard();
     const outcomes: WriteOutcome[] = [];
     const until = performance.now() + LIMITS.groupMs;
     let revision = before;
@@ -70,7 +70,7 @@ export class GroupCommit {
         break;
       }
       outcomes.push(outcome);
-      if (outcome instanceof SkylineError) continue;
+      if (!isDone(outcome)) continue;
       revision = outcome.rev;
       resultUnits += outcome.results?.length ?? 0;
     }
@@ -79,17 +79,27 @@ export class GroupCommit {
 
   /** A member's outcome should the group commit; `null` when it cannot be executed inline. */
   #executeMember({ write }: QueuedWrite, revision: number, now: number): WriteOutcome | null {
-    const { connection, transaction } = this.#commit.writer;
-    const refusal = refusalOf(write, revision, now);
-    if (refusal) return refusal;
+    const { once } = this.#commit.writer;
+    const recalled = once.recall(write);
+    if (recalled) return recalled;
+    const outcome = once.recallKey(write) ?? refusalOf(write, revision, now) ??
+      this.#executeNew(write, revision, now);
+    if (outcome) once.note(write, outcome);
+    return outcome;
+  }
+
+  #executeNew(write: Write, revision: number, now: number): WriteOutcome | null {
+    const { connection, transaction, once } = this.#commit.writer;
     transaction.savepoint();
     try {
       const drive = { connection, costly: this.#costly, deadline: write.deadline };
       const execution = executeWrite(connection, write);
       const executed = driveInline(execution, drive, now, now + LIMITS.groupMs);
+      const done = { rev: revision + 1, ...executed };
       checkForeignKeys(connection);
+      once.storeKey(write, done);
       transaction.release();
-      return { rev: revision + 1, ...executed };
+      return done;
     } catch (error) {
       if (!connection.autocommit) transaction.undo();
       return error instanceof NotInline ? null : this.#commit.failure(error);
@@ -97,17 +107,17 @@ export class GroupCommit {
   }
 
   #finish(queued: readonly QueuedWrite[], outcomes: WriteOutcome[]): number | Promise<number> {
-    const { transaction, revision: before } = this.#commit.writer;
-    const revision = revisionAfter(outcomes, before);
+    const { transaction, once, revision: before } = this.#commit.writer;
+    const revision = outcomes.findLast(isDone)?.rev ?? before;
     const settle = () => {
       outcomes.forEach((outcome, i) => this.#commit.settle(queued[i], outcome));
       return outcomes.length;
     };
-    if (revision === before) {
+    if (revision === before && !once.hasChanges) {
       transaction.rollback();
       return settle();
     }
-    const failed = (error: unknown) => this.#commit.failed(error, outcomes, revision).then(settle);
+    const failed = (error: unknown) => this.#commit.failed(error, outcomes).then(settle);
     if (this.#commit.isSlow) return this.#commit.beside(revision).then(settle, failed);
     try {
       this.#commit.inline(revision);
@@ -116,11 +126,4 @@ export class GroupCommit {
     }
     return settle();
   }
-}
-
-function revisionAfter(outcomes: readonly WriteOutcome[], before: number): number {
-  return outcomes.reduce(
-    (revision, outcome) => outcome instanceof SkylineError ? revision : outcome.rev,
-    before,
-  );
 }

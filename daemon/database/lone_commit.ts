@@ -19,13 +19,15 @@ import { checkForeignKeys } from "./transaction.ts";
 import type { Write, WriteOutcome } from "./write.ts";
 
 /** One transaction of a lone write. */
-interface Unit<T> {
+interface Unit<T, R> {
   readonly write: Write;
   /** The revision that it makes. */
   readonly revision: number;
   /** Whether it is a VACUUM, which SQLite runs in transactions of its own. */
   readonly isVacuum: boolean;
   execute(connection: Connection): Execution<T>;
+  /** Writes what is to be remembered of it, at the end of the transaction. */
+  keep(executed: T): R;
 }
 
 /** Commits lone writes. */
@@ -41,26 +43,55 @@ export class LoneCommit {
 
   /** Commits a write; gives 1, how many it settled. */
   async run(queued: QueuedWrite): Promise<number> {
-    const { write } = queued;
-    const revision = this.#commit.writer.revision + 1;
-    let outcome: WriteOutcome;
-    try {
-      outcome = await (write.atomic ? this.#atomic(write, revision) : this.#each(write, revision));
-    } catch (error) {
-      outcome = this.#commit.failure(error);
-    }
-    this.#commit.settle(queued, outcome);
+    this.#commit.settle(queued, await this.#outcome(queued.write));
     return 1;
   }
 
-  async #atomic(write: Write, revision: number): Promise<WriteOutcome> {
-    const executed = await this.#unit({
+  async #outcome(write: Write): Promise<WriteOutcome> {
+    const { once, revision } = this.#commit.writer;
+    try {
+      once.discard();
+      const recalled = once.recall(write);
+      if (recalled) return recalled;
+      const repeated = once.recallKey(write);
+      if (repeated) return await this.#noted(write, repeated);
+      return await (write.atomic
+        ? this.#atomic(write, revision + 1)
+        : this.#each(write, revision + 1));
+    } catch (error) {
+      return await this.#noted(write, this.#commit.failure(error));
+    }
+  }
+
+  /** Commits nothing but that a request of a session was answered. */
+  async #noted(write: Write, outcome: WriteOutcome): Promise<WriteOutcome> {
+    const { once, revision } = this.#commit.writer;
+    once.discard();
+    once.note(write, outcome);
+    if (!once.hasChanges) return outcome;
+    try {
+      await this.#begin(write.deadline);
+      await this.#commit.beside(revision);
+    } catch (error) {
+      await this.#commit.failed(error, []);
+    }
+    return outcome;
+  }
+
+  #atomic(write: Write, revision: number): Promise<WriteOutcome> {
+    return this.#unit({
       write,
       revision,
       isVacuum: write.statements.length === 1 && isVacuum(write.statements[0].sql),
       execute: (connection) => executeWrite(connection, write),
+      keep: (executed) => {
+        const { once } = this.#commit.writer;
+        const done = { rev: revision, ...executed };
+        once.storeKey(write, done);
+        once.note(write, done);
+        return done;
+      },
     });
-    return { rev: revision, ...executed };
   }
 
   /** Each statement is a transaction, and each writes the request's revision: what was kept has it, whatever comes after. */
@@ -76,6 +107,7 @@ export class LoneCommit {
           revision,
           isVacuum: isVacuum(write.statements[index].sql),
           execute: (connection) => executeStatement(connection, write, index, bytesLeft),
+          keep: (done) => done,
         });
         rowsAffected += done.changes;
         bytesLeft = done.bytesLeft;
@@ -90,19 +122,21 @@ export class LoneCommit {
   }
 
   /** Runs one transaction, until it is committed or has failed. */
-  async #unit<T>(unit: Unit<T>): Promise<T> {
+  async #unit<T, R>(unit: Unit<T, R>): Promise<R> {
     const { write } = unit;
     for (;;) {
-      const { connection, revision } = this.#commit.writer;
+      const { connection, once, revision } = this.#commit.writer;
+      once.discard();
       try {
         const refusal = refusalOf(write, revision, performance.now());
         if (refusal) throw refusal;
         if (unit.isVacuum) connection.attachedMax = 1;
         else await this.#begin(write.deadline);
         const drive = { connection, costly: this.#costly, deadline: write.deadline };
-        const done = await driveBeside(unit.execute(connection), drive);
+        const executed = await driveBeside(unit.execute(connection), drive);
         if (unit.isVacuum) await this.#begin(write.deadline);
         checkForeignKeys(connection);
+        const done = unit.keep(executed);
         await this.#end(unit.revision);
         return done;
       } catch (error) {
@@ -126,7 +160,7 @@ export class LoneCommit {
       await this.#commit.beside(revision);
     } catch (error) {
       const outcomes: WriteOutcome[] = [{ rev: revision, rowsAffected: 0 }];
-      await this.#commit.failed(error, outcomes, revision);
+      await this.#commit.failed(error, outcomes);
       if (outcomes[0] instanceof SkylineError) throw outcomes[0];
     }
   }

@@ -12,8 +12,8 @@ import { CostlyStatements } from "./costly_statements.ts";
 import { driveBeside, driveInline, NotInline } from "./drivers.ts";
 import { executeQuery, type QueryResult } from "./execution.ts";
 import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
+import { SELECT_REVISION } from "./own_tables.ts";
 import { Semaphore } from "./semaphore.ts";
-import { SELECT_REVISION } from "./transaction.ts";
 
 /** A request to read; all its fields have been checked. */
 export interface Query {

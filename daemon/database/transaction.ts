@@ -4,19 +4,10 @@
  * @module
  */
 import { SkylineError } from "../../client/errors.ts";
-import { OWN_PREFIX } from "../sqlite/authorizer.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Statement } from "../sqlite/statement.ts";
-
-const STATE_TABLE = `${OWN_PREFIX}state`;
-
-/** The query for the revision, on any connection. */
-export const SELECT_REVISION = `SELECT revision FROM ${STATE_TABLE} WHERE id = 1`;
-
-const CREATE_STATE = `
-  CREATE TABLE IF NOT EXISTS ${STATE_TABLE} (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
-  INSERT OR IGNORE INTO ${STATE_TABLE} VALUES (1, 0);`;
+import { CLIENTS } from "./own_tables.ts";
 
 /** The one transaction of the write connection, and the savepoint of one request in it. */
 export class Transaction {
@@ -29,7 +20,7 @@ export class Transaction {
   readonly #undo: Statement;
   readonly #setRevision: Statement;
 
-  /** Prepares the statements; {@link createState} has been called. */
+  /** Prepares the statements; the daemon's own tables exist. */
   constructor(connection: Connection) {
     const prepare = (sql: string) => connection.prepare(sql, { persistent: true }).statement!;
     this.#connection = connection;
@@ -39,14 +30,7 @@ export class Transaction {
     this.#savepoint = prepare("SAVEPOINT request");
     this.#release = prepare("RELEASE request");
     this.#undo = prepare("ROLLBACK TO request");
-    this.#setRevision = prepare(`UPDATE ${STATE_TABLE} SET revision = ? WHERE id = 1`);
-  }
-
-  /** Makes the daemon's own table in a database that has none, and gives the revision. */
-  static createState(connection: Connection): number {
-    const exists = connection.get(`SELECT 1 FROM sqlite_schema WHERE name = '${STATE_TABLE}'`);
-    if (!exists) connection.exec(`BEGIN IMMEDIATE; ${CREATE_STATE} COMMIT`);
-    return connection.get(SELECT_REVISION)![0] as number;
+    this.#setRevision = prepare(`UPDATE ${CLIENTS} SET seq = ? WHERE client = ''`);
   }
 
   /**

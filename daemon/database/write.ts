@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { SkylineError } from "../../client/errors.ts";
+import { SkylineError } from "../../client/errors.ts";
 import type { Expectation } from "../../client/protocol.ts";
 import type { BindValues } from "../sqlite/statement.ts";
 
@@ -12,6 +12,15 @@ export interface WriteStatement {
   readonly sql: string;
   readonly params: BindValues;
   readonly expect?: Expectation;
+}
+
+/** Where a write stands among its client's. */
+export interface SessionPlace {
+  readonly client: string;
+  /** From 1, rising by one. */
+  readonly seq: number;
+  /** Answers up to this number have arrived. */
+  readonly acked: number;
 }
 
 /** A request to write; all its fields have been checked. */
@@ -25,6 +34,12 @@ export interface Write {
   readonly ifRev?: number;
   /** When it is given up, on the clock of `performance.now()`. */
   readonly deadline: number;
+  /** Its place in its client's session: executed once, however often it is sent. */
+  readonly session?: SessionPlace;
+  /** What it stands for: executed once, whoever sends it. */
+  readonly key?: string;
+  /** Length of the request, in UTF-16 units. */
+  readonly units: number;
 }
 
 /** A write that is durable. */
@@ -36,5 +51,22 @@ export interface WriteDone {
   readonly results?: string;
 }
 
+/** The answer to a request that had been executed before. */
+export class Replay {
+  /** Repeats what the request was answered then. */
+  constructor(readonly outcome: WriteDone | SkylineError) {}
+}
+
 /** How a write ended. */
-export type WriteOutcome = WriteDone | SkylineError;
+export type WriteOutcome = WriteDone | SkylineError | Replay;
+
+/** The revision that an outcome stands for; 0 for a failure. */
+export function revisionOf(outcome: WriteOutcome): number {
+  if (outcome instanceof Replay) return revisionOf(outcome.outcome);
+  return outcome instanceof SkylineError ? 0 : outcome.rev;
+}
+
+/** Whether a write was executed now and succeeded. */
+export function isDone(outcome: WriteOutcome): outcome is WriteDone {
+  return !(outcome instanceof SkylineError || outcome instanceof Replay);
+}

@@ -33,6 +33,27 @@ export const LIMITS = {
   /** A request's time from arrival to its end, unless it says `timeout_ms`. */
   requestTimeoutMs: 30_000,
 
+  // Exactly once
+  /** How long sessions and keys are remembered after their last use. */
+  rememberMs: 24 * 3_600_000,
+  /** Answers are kept without their results where those are longer, in UTF-16 units. */
+  storedResultsMax: 64 * 1024,
+  /** Kept answers of one client, in UTF-16 units, past which further ones are kept without results: its row is written whole. */
+  storedAnswersUnitsMax: 1024 * 1024,
+  /** Sessions that are held in memory, some 500 bytes each; others are read from the file. */
+  sessionsCached: 1_000,
+  /** What keys and their answers may take in the file. */
+  keysBytesMax: 1024 * 1024 * 1024,
+  /** Rows that are looked at for their age at once, and how often that is done while there are commits. */
+  sweepRows: 100,
+  sweepMs: 1_000,
+
+  // The queue
+  /** Writes of one database that wait. */
+  queueRequestsMax: 10_000,
+  /** Length of these together, in UTF-16 units of their requests. */
+  queueUnitsMax: 64 * 1024 * 1024,
+
   // Groups
   /** Requests that share a commit. */
   groupRequestsMax: 1_000,

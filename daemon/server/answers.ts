@@ -4,10 +4,10 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { SkylineError } from "../../client/errors.ts";
+import { SkylineError } from "../../client/errors.ts";
 import type { RequestId } from "../../client/protocol.ts";
 import type { QueryDone } from "../database/readers.ts";
-import type { WriteDone } from "../database/write.ts";
+import { Replay, type WriteOutcome } from "../database/write.ts";
 
 function start(id: RequestId | undefined, status: string): string {
   return id === undefined
@@ -15,10 +15,15 @@ function start(id: RequestId | undefined, status: string): string {
     : `{"id":${JSON.stringify(id)},"status":"${status}"`;
 }
 
-/** The answer to a write that is durable. */
-export function writeAnswer(id: RequestId | undefined, done: WriteDone): string {
-  const results = done.results === undefined ? "" : `,"results":${done.results}`;
-  return `${start(id, "ok")},"rev":${done.rev},"rows_affected":${done.rowsAffected}${results}}`;
+/** The answer to a write. */
+export function writeAnswer(id: RequestId | undefined, outcome: WriteOutcome): string {
+  if (outcome instanceof Replay) {
+    return `${writeAnswer(id, outcome.outcome).slice(0, -1)},"replayed":true}`;
+  }
+  if (outcome instanceof SkylineError) return errorAnswer(id, outcome);
+  const { rev, rowsAffected, results } = outcome;
+  const more = results === undefined ? "" : `,"results":${results}`;
+  return `${start(id, "ok")},"rev":${rev},"rows_affected":${rowsAffected}${more}}`;
 }
 
 /** The answer to a query. */

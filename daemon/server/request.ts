@@ -8,7 +8,7 @@ import { type ParsedJson, parseExact } from "../../client/json.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import type { Expectation, RequestId } from "../../client/protocol.ts";
 import { Real } from "../../client/values.ts";
-import type { Write, WriteStatement } from "../database/write.ts";
+import type { SessionPlace, Write, WriteStatement } from "../database/write.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { BindValues } from "../sqlite/statement.ts";
 import { NeedsSource, readParameters } from "./parameters.ts";
@@ -16,6 +16,7 @@ import { NeedsSource, readParameters } from "./parameters.ts";
 /** A request that has been checked. */
 export type CheckedRequest =
   | { readonly type: "Ping"; readonly db?: string }
+  | { readonly type: "Bye"; readonly db?: string; readonly client: string }
   | { readonly type: "Status" }
   | { readonly type: "Shutdown" }
   | { readonly type: "ExecBatch"; readonly db?: string; readonly write: Write }
@@ -54,18 +55,18 @@ export function readId({ value }: ParsedJson): RequestId | undefined {
  */
 export function readRequest(json: ParsedJson, now: number): CheckedRequest {
   try {
-    return read(json.value as Fields, json.sourceOf, now);
+    return read(json.value as Fields, json, now);
   } catch (error) {
     if (error instanceof NeedsSource) return readRequest(parseExact(json.text), now);
     throw error;
   }
 }
 
-function read(fields: Fields, sourceOf: ParsedJson["sourceOf"], now: number): CheckedRequest {
+function read(fields: Fields, { text, sourceOf }: ParsedJson, now: number): CheckedRequest {
   const db = optional(fields, "db", isString, "a text");
   switch (fields.type) {
     case "ExecBatch":
-      return { type: "ExecBatch", db, write: readWrite(fields, sourceOf, now) };
+      return { type: "ExecBatch", db, write: readWrite(fields, sourceOf, now, text.length) };
     case "Query":
       return {
         type: "Query",
@@ -76,6 +77,8 @@ function read(fields: Fields, sourceOf: ParsedJson["sourceOf"], now: number): Ch
       };
     case "Ping":
       return { type: "Ping", db };
+    case "Bye":
+      return { type: "Bye", db, client: readName(fields, "client") ?? missing("client") };
     case "Status":
     case "Shutdown":
       return { type: fields.type };
@@ -87,20 +90,59 @@ function read(fields: Fields, sourceOf: ParsedJson["sourceOf"], now: number): Ch
   );
 }
 
-function readWrite(fields: Fields, sourceOf: ParsedJson["sourceOf"], now: number): Write {
+function readWrite(
+  fields: Fields,
+  sourceOf: ParsedJson["sourceOf"],
+  now: number,
+  units: number,
+): Write {
   const { stmts } = fields;
   if (!Array.isArray(stmts) || stmts.length === 0 || stmts.length > WIRE_LIMITS.statementsMax) {
     throw invalid(`"stmts" must be an array of 1 to ${WIRE_LIMITS.statementsMax} statements`);
   }
   const tx = fields.tx ?? "atomic";
   if (tx !== "atomic" && tx !== "none") throw invalid(`"tx" must be "atomic" or "none"`);
+  const session = readSession(fields);
+  const key = readName(fields, "key");
+  if (tx === "none" && (session !== undefined || key !== undefined)) {
+    throw invalid(`"client" and "key" need "tx":"atomic": several transactions cannot be repeated`);
+  }
   return {
     statements: stmts.map((stmt, index) => readStatement(stmt, index, sourceOf)),
     atomic: tx === "atomic",
     results: optional(fields, "results", isBoolean, "true or false") ?? false,
     ifRev: count(fields, "if_rev"),
     deadline: readDeadline(fields, now),
+    session,
+    key,
+    units,
   };
+}
+
+function readSession(fields: Fields): SessionPlace | undefined {
+  const client = readName(fields, "client");
+  const seq = count(fields, "seq");
+  const acked = count(fields, "acked") ?? 0;
+  if (client === undefined && seq === undefined) return undefined;
+  if (client === undefined || seq === undefined) {
+    throw invalid(`"client" and "seq" need one another`);
+  }
+  if (acked >= seq || seq - acked > WIRE_LIMITS.unackedMax) {
+    throw invalid(`"seq" must be from 1 to ${WIRE_LIMITS.unackedMax} above "acked"`);
+  }
+  return { client, seq, acked };
+}
+
+function readName(fields: Fields, name: string): string | undefined {
+  const value = fields[name];
+  if (value === undefined || value === null) return undefined;
+  const fits = isString(value) && value !== "" && value.length <= WIRE_LIMITS.nameLengthMax;
+  if (fits && value.isWellFormed()) return value;
+  throw invalid(`"${name}" must be a text of 1 to ${WIRE_LIMITS.nameLengthMax} characters`);
+}
+
+function missing(name: string): never {
+  throw invalid(`"${name}" is missing`);
 }
 
 function readStatement(

@@ -14,7 +14,10 @@ import type { Lane } from "./lane.ts";
 import type { CheckedRequest } from "./request.ts";
 
 /** What this daemon's protocol has beyond its first version; for clients that ask before they use it. */
-const FEATURES = ["expect", "id", "if_rev", "query", "results", "scripts", "status", "timeout_ms"];
+const FEATURES = [
+  ...["expect", "id", "if_rev", "key", "query", "results", "scripts", "session", "status"],
+  "timeout_ms",
+];
 
 /** A database and where it is served. */
 export interface Served {
@@ -66,6 +69,9 @@ export class Router {
           return this.#write(caller, id, request);
         case "Query":
           return this.#query(caller, id, request);
+        case "Bye":
+          this.#served(caller, request.db).database.leave(request.client);
+          return fieldsAnswer(id);
         case "Ping":
           return this.#ping(id, request.db);
         case "Status":
@@ -84,8 +90,7 @@ export class Router {
     id: RequestId | undefined,
     { db, write }: Extract<CheckedRequest, { type: "ExecBatch" }>,
   ): Promise<string> {
-    const outcome = await this.#lane(caller, db).write(write);
-    return outcome instanceof SkylineError ? errorAnswer(id, outcome) : writeAnswer(id, outcome);
+    return writeAnswer(id, await this.#lane(caller, db).write(write));
   }
 
   #query(
@@ -117,7 +122,11 @@ export class Router {
 
   #lane(caller: Caller, db: string | undefined): Lane {
     if (this.#host.stopping) throw shuttingDown();
-    return caller.laneOf((db === undefined ? caller.home : this.#find(db)).database);
+    return caller.laneOf(this.#served(caller, db).database);
+  }
+
+  #served(caller: Caller, db: string | undefined): Served {
+    return db === undefined ? caller.home : this.#find(db);
   }
 
   /** By absolute path, or by base name where only one has it. Names are compared as they are: `./a.db` is neither. */

@@ -169,6 +169,23 @@ export class Statement {
     }
   }
 
+  /** Runs the daemon's own query; gives its rows as values of JSON. */
+  all(values: BindValues = []): unknown[][] {
+    const rows: unknown[][] = [];
+    this.bind(values);
+    try {
+      while (this.step()) rows.push(JSON.parse(this.rowJson()));
+    } finally {
+      this.reset();
+    }
+    return rows;
+  }
+
+  /** The first row of {@link Statement.all}. */
+  get(values: BindValues = []): unknown[] | undefined {
+    return this.all(values)[0];
+  }
+
   /** Releases the statement; it must not be used any more. */
   finalize(): void {
     sqlite().sqlite3_finalize(this.#handle);

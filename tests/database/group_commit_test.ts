@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { SkylineError } from "../../client/errors.ts";
 import { Commit, type Writer } from "../../daemon/database/commit.ts";
 import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
+import { ExactlyOnce } from "../../daemon/database/exactly_once.ts";
 import { GroupCommit } from "../../daemon/database/group_commit.ts";
 import { QueuedWrite } from "../../daemon/database/queued_write.ts";
+import { createOwnTables } from "../../daemon/database/own_tables.ts";
 import { Transaction } from "../../daemon/database/transaction.ts";
-import type { Write, WriteOutcome } from "../../daemon/database/write.ts";
+import { revisionOf, type Write, type WriteOutcome } from "../../daemon/database/write.ts";
 import { SqliteError } from "../../daemon/sqlite/errors.ts";
 import type { Log } from "../../daemon/process/log.ts";
 import { TemporaryConnection } from "../sqlite/temporary_connection.ts";
@@ -21,8 +23,9 @@ class Commits implements Disposable {
 
   constructor(reopen?: () => Promise<void>) {
     const { connection } = this.temporary;
-    const revision = Transaction.createState(connection);
-    this.writer = { connection, transaction: new Transaction(connection), revision };
+    const revision = createOwnTables(connection);
+    const once = new ExactlyOnce(connection);
+    this.writer = { connection, transaction: new Transaction(connection), once, revision };
     connection.exec("create table t(a unique)");
     this.commit = new Commit({
       log: silent,
@@ -44,6 +47,7 @@ class Commits implements Disposable {
         statements: typeof sql === "string" ? [{ sql, params: [] }] : [],
         atomic: true,
         results: false,
+        units: 100,
         deadline: performance.now() + 10_000,
         ...(typeof sql === "string" ? {} : sql),
       }, (outcome) => {
@@ -63,12 +67,13 @@ class Commits implements Disposable {
 
   [Symbol.dispose](): void {
     this.writer.transaction.finalize();
+    this.writer.once.finalize();
     this.temporary[Symbol.dispose]();
   }
 }
 
 function shown(outcome: WriteOutcome | undefined): unknown {
-  return outcome instanceof SkylineError ? outcome.code : outcome?.rev;
+  return outcome instanceof SkylineError ? outcome.code : outcome && revisionOf(outcome);
 }
 
 Deno.test("GroupCommit gives every member a revision of its own and commits once", async () => {
@@ -81,7 +86,10 @@ Deno.test("GroupCommit gives every member a revision of its own and commits once
   assert.deepEqual([settled, outcomes.map(shown)], [3, [1, "SQL_ERROR", 2]]);
   assert.deepEqual(it.commit.counts, { writes: 2, groups: 1, failures: 1 });
   assert.equal(it.writer.revision, 2);
-  assert.deepEqual(it.temporary.another().get("select revision from _skylinedb_state"), [2]);
+  assert.deepEqual(
+    it.temporary.another().get("select seq from _skylinedb_clients where client = ''"),
+    [2],
+  );
 });
 
 Deno.test("GroupCommit commits nothing when all members failed", async () => {
@@ -124,7 +132,9 @@ function failCommit(it: Commits, happened: boolean, code = 10): void {
 
 Deno.test("GroupCommit acknowledges a failed COMMIT that turns out to have happened", async () => {
   using it = new Commits(() => {
-    const [revision] = it.temporary.connection.get("select revision from _skylinedb_state")!;
+    const [revision] = it.temporary.connection.get(
+      "select seq from _skylinedb_clients where client = ''",
+    )!;
     it.writer.revision = revision as number;
     return Promise.resolve();
   });

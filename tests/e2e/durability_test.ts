@@ -80,7 +80,9 @@ for (const durability of ["full", "normal"]) {
           const revisions = [...acknowledged.values()];
           assert.ok(revisions.every((rev) => rev > revision), "revisions went on from the last");
         }
-        const top = direct.prepare("select revision from _skylinedb_state").get()!
+        const top = direct.prepare(
+          "select seq as revision from _skylinedb_clients where client = ''",
+        ).get()!
           .revision as number;
         const stored = direct.prepare("select count(*) / 2 as n from ledger").get()!.n as number;
         assert.equal(top, stored + 1, "one revision for each write that is there");

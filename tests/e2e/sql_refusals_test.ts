@@ -82,11 +82,11 @@ daemonTest(
   "ExecBatch refuses to touch the daemon's own tables, and leaves other names free",
   async (it) => {
     const [[own]] = await it.rows("select name from sqlite_schema where name like '%skylinedb%'")
-      .catch(() => [["_skylinedb_state"]]);
+      .catch(() => [["_skylinedb_clients"]]);
     const refused = [
       `drop table ${own}`,
       `delete from ${own}`,
-      `update ${own} set revision = 7`,
+      `update ${own} set seq = 7`,
       `select * from ${own}`,
       `SELECT * FROM "_SkylineDB_State"`,
       `insert into ${own} values (2, 2)`,
@@ -174,7 +174,7 @@ daemonTest("ExecBatch takes innocent data that looks like what is refused", asyn
     "x; COMMIT;",
     "ATTACH 'a' AS b",
     "begin",
-    "_skylinedb_state",
+    "_skylinedb_clients",
     "VACUUM",
   ];
   for (const text of innocent) {
@@ -195,7 +195,7 @@ daemonTest("ExecBatch does not let a refused statement deny what comes after it"
       stmts: [
         { sql: `create table u${i}(a)` },
         { sql: "insert into t values (1)" },
-        { sql: i % 2 ? "commit" : "drop table _skylinedb_state" },
+        { sql: i % 2 ? "commit" : "drop table _skylinedb_clients" },
       ],
     });
     assert.equal(answer.code, "NOT_ALLOWED");

@@ -13,7 +13,8 @@ function read(text: string) {
 }
 
 Deno.test("readRequest() fills in what may be left out", () => {
-  const request = read(`{"type":"ExecBatch","stmts":[{"sql":"select 1"}]}`);
+  const text = `{"type":"ExecBatch","stmts":[{"sql":"select 1"}]}`;
+  const request = read(text);
   assert.deepEqual(request, {
     type: "ExecBatch",
     db: undefined,
@@ -23,16 +24,19 @@ Deno.test("readRequest() fills in what may be left out", () => {
       results: false,
       ifRev: undefined,
       deadline: 1_000 + LIMITS.requestTimeoutMs,
+      session: undefined,
+      key: undefined,
+      units: text.length,
     },
   });
   assert.deepEqual(read(`{"type":"Ping","db":null}`), { type: "Ping", db: undefined });
 });
 
 Deno.test("readRequest() reads every field", () => {
-  const request = read(
-    `{"type":"ExecBatch","db":"a.db","tx":"none","results":true,"if_rev":7,"timeout_ms":50,` +
-      `"stmts":[{"sql":"x","params":{"a":1.0,"b":[1, 2]},"expect":{"changes":0,"rows":2}}]}`,
-  );
+  const text = `{"type":"ExecBatch","db":"a.db","tx":"atomic","results":true,"if_rev":7,` +
+    `"timeout_ms":50,"client":"c","seq":9,"acked":8,"key":"order-1",` +
+    `"stmts":[{"sql":"x","params":{"a":1.0,"b":[1, 2]},"expect":{"changes":0,"rows":2}}]}`;
+  const request = read(text);
   assert.deepEqual(request, {
     type: "ExecBatch",
     db: "a.db",
@@ -42,12 +46,43 @@ Deno.test("readRequest() reads every field", () => {
         params: { a: new Real(1), b: "[1, 2]" },
         expect: { changes: 0, rows: 2 },
       }],
-      atomic: false,
+      atomic: true,
       results: true,
       ifRev: 7,
       deadline: 1_050,
+      session: { client: "c", seq: 9, acked: 8 },
+      key: "order-1",
+      units: text.length,
     },
   });
+});
+
+Deno.test("readRequest() throws when a session or a key cannot be meant", () => {
+  const write = `"type":"ExecBatch","stmts":[{"sql":"x"}]`;
+  for (
+    const fields of [
+      `"client":"c"`,
+      `"seq":1`,
+      `"client":"c","seq":0`,
+      `"client":"","seq":1`,
+      `"client":7,"seq":1`,
+      `"client":"${"c".repeat(65)}","seq":1`,
+      `"client":"\\ud800","seq":1`,
+      `"client":"c","seq":1.5`,
+      `"client":"c","seq":5,"acked":5`,
+      `"client":"c","seq":5,"acked":-1`,
+      `"client":"c","seq":3000,"acked":951`,
+      `"client":"c","seq":1,"tx":"none"`,
+      `"key":"k","tx":"none"`,
+      `"key":""`,
+      `"key":["k"]`,
+      `"key":"${"k".repeat(65)}"`,
+    ]
+  ) {
+    assert.throws(() => read(`{${write},${fields}}`), { code: "INVALID_REQUEST" }, fields);
+  }
+  assert.ok(read(`{${write},"client":"c","seq":3000,"acked":952,"key":"k"}`));
+  assert.throws(() => read(`{"type":"Bye"}`), { code: "INVALID_REQUEST" });
 });
 
 Deno.test("readRequest() takes whole numbers in whatever way they are written", () => {

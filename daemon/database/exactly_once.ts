@@ -1,0 +1,86 @@
+/**
+ * Requests that are executed once, however often they are sent: by their number in a client's session, or by a key.
+ *
+ * @module
+ */
+import type { SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { Keys } from "./keys.ts";
+import { Sessions } from "./sessions.ts";
+import { isDone, Replay, type Write, type WriteDone, type WriteOutcome } from "./write.ts";
+
+/** What one database remembers. It is made anew when the database is opened again, and then knows what the file does. */
+export class ExactlyOnce {
+  readonly #sessions: Sessions;
+  readonly #keys: Keys;
+  #sweptAt = performance.now();
+
+  /** The tables exist. */
+  constructor(connection: Connection) {
+    this.#sessions = new Sessions(connection);
+    this.#keys = new Keys(connection);
+  }
+
+  /** A transaction begins, or begins anew: what an undone one would have changed is forgotten. */
+  discard(): void {
+    this.#sessions.discard();
+    this.#keys.discard();
+  }
+
+  /** What a request is answered for its number in its session; `null`: it is the next, or has none. */
+  recall({ session }: Write): Replay | SkylineError | null {
+    return session === undefined ? null : this.#sessions.recall(session);
+  }
+
+  /** What a request is answered for its key; `null`: the key is new, or there is none. */
+  recallKey(write: Write): Replay | SkylineError | null {
+    return write.key === undefined ? null : this.#keys.recall(write.key, write);
+  }
+
+  /** Keeps what a request with a key did, in its savepoint. */
+  storeKey(write: Write, done: WriteDone): void {
+    if (write.key !== undefined) this.#keys.store(write.key, write, done, Date.now());
+  }
+
+  /**
+   * Takes a request of a session as answered, with the transaction that is open. A failure that may pass (`retry` is not
+   * "no") is not kept: the request may come again with the same number.
+   */
+  note({ session }: Write, outcome: WriteOutcome): void {
+    if (session === undefined) return;
+    const answer = outcome instanceof Replay ? outcome.outcome : outcome;
+    if (isDone(answer) || answer.retry === "no") this.#sessions.note(session, answer);
+  }
+
+  /** Whether the transaction that is open has to be committed even if no request succeeded. */
+  get hasChanges(): boolean {
+    return this.#sessions.hasChanges;
+  }
+
+  /** Writes what changed into the transaction that is open, before its COMMIT. */
+  save(): void {
+    const now = Date.now();
+    const sweep = performance.now() - this.#sweptAt > LIMITS.sweepMs;
+    if (sweep) this.#sweptAt = performance.now();
+    this.#sessions.save(now, sweep);
+    this.#keys.save(now, sweep);
+  }
+
+  /** The transaction was committed. */
+  committed(): void {
+    this.#sessions.committed();
+    this.#keys.committed();
+  }
+
+  /** A client sends no more. */
+  leave(client: string): void {
+    this.#sessions.leave(client);
+  }
+
+  /** Releases the statements, so that the connection can be closed. */
+  finalize(): void {
+    this.#sessions.finalize();
+    this.#keys.finalize();
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * What is remembered of requests that carry a key, so that one sent again, by whomever, is not executed again.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { SkylineError } from "../../client/errors.ts";
+import { blobText, Real, realText } from "../../client/values.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import type { BindValues, Statement } from "../sqlite/statement.ts";
+import type { BindValue } from "../sqlite/values.ts";
+import { CLIENTS, KEYS } from "./own_tables.ts";
+import { outcomeOf, storedAnswer } from "./stored_answer.ts";
+import { Replay, type Write, type WriteDone } from "./write.ts";
+
+/** What a row takes beside its texts, in bytes: row and index. */
+const ROW_OVERHEAD_BYTES = 40;
+
+/** The keys of one database, a row each, written with what the request did. */
+export class Keys {
+  readonly #select: Statement;
+  readonly #insert: Statement;
+  readonly #delete: Statement;
+  readonly #oldest: Statement;
+  readonly #setBytes: Statement;
+  /** Of all rows, as the open transaction leaves them. */
+  #bytes: number;
+  #bytesCommitted: number;
+
+  /** Prepares the statements; the tables exist. */
+  constructor(connection: Connection) {
+    const prepare = (sql: string) => connection.prepare(sql, { persistent: true }).statement!;
+    this.#select = prepare(`SELECT fingerprint, answer FROM ${KEYS} WHERE key = ?`);
+    this.#insert = prepare(
+      `INSERT INTO ${KEYS} (key, fingerprint, answer, at) VALUES (?, ?, ?, ?)`,
+    );
+    this.#delete = prepare(`DELETE FROM ${KEYS} WHERE id = ?`);
+    this.#oldest = prepare(
+      `SELECT id, at, length(key) + length(fingerprint) + length(answer) FROM ${KEYS} ` +
+        `ORDER BY id LIMIT ${LIMITS.sweepRows}`,
+    );
+    this.#setBytes = prepare(`UPDATE ${CLIENTS} SET at = ? WHERE client = ''`);
+    this.#bytes =
+      this.#bytesCommitted =
+        connection.get(`SELECT at FROM ${CLIENTS} WHERE client = ''`)![0] as number;
+  }
+
+  /** What is known of a request: the answer that it was given before, why it is refused, or `null`: it is new. */
+  recall(key: string, write: Write): Replay | SkylineError | null {
+    const row = this.#select.get([key]) as [fingerprint: string, answer: string] | undefined;
+    if (row !== undefined) {
+      const [fingerprint, answer] = row;
+      return fingerprint === fingerprintOf(write)
+        ? new Replay(outcomeOf(answer))
+        : new SkylineError("KEY_REUSED", `The key ${JSON.stringify(key)} has been used already`);
+    }
+    if (this.#bytes < LIMITS.keysBytesMax) return null;
+    return new SkylineError("KEYS_FULL", `Keys hold ${this.#bytes} bytes`);
+  }
+
+  /** Keeps what a request did, in its savepoint. */
+  store(key: string, write: Write, done: WriteDone, now: number): void {
+    const fingerprint = fingerprintOf(write);
+    const answer = storedAnswer(done, LIMITS.storedResultsMax);
+    this.#insert.run([key, fingerprint, answer, now]);
+    this.#bytes += ROW_OVERHEAD_BYTES + key.length + fingerprint.length + answer.length;
+  }
+
+  /** Writes what it counts into the transaction that is open; `sweep`: deletes some that are too old. */
+  save(now: number, sweep: boolean): void {
+    if (sweep && this.#bytes > 0) this.#sweep(now);
+    if (this.#bytes !== this.#bytesCommitted) this.#setBytes.run([this.#bytes]);
+  }
+
+  #sweep(now: number): void {
+    for (const [id, at, units] of this.#oldest.all([]) as [number, number, number][]) {
+      if (now - at <= LIMITS.rememberMs) return;
+      this.#delete.run([id]);
+      this.#bytes = Math.max(0, this.#bytes - ROW_OVERHEAD_BYTES - units);
+    }
+  }
+
+  /** The transaction was committed. */
+  committed(): void {
+    this.#bytesCommitted = this.#bytes;
+  }
+
+  /** The transaction was undone, or starts anew. */
+  discard(): void {
+    this.#bytes = this.#bytesCommitted;
+  }
+
+  /** Releases the statements. */
+  finalize(): void {
+    for (
+      const each of [this.#select, this.#insert, this.#delete, this.#oldest, this.#setBytes]
+    ) each.finalize();
+  }
+}
+
+/** What a request is, whatever its frame looked like: SQL, values with their types, and what is asked of it. */
+function fingerprintOf({ statements, results }: Write): string {
+  const content = statements.map(({ sql, params, expect }) => [
+    sql,
+    contentOfParameters(params),
+    expect?.changes ?? null,
+    expect?.rows ?? null,
+  ]);
+  return createHash("sha256").update(JSON.stringify([results, content])).digest("hex");
+}
+
+function contentOfParameters(params: BindValues): unknown {
+  if (Array.isArray(params)) return params.map(contentOfValue);
+  return {
+    named: Object.entries(params).map(([name, value]) => [name, contentOfValue(value)]).sort(),
+  };
+}
+
+/** A text is itself; what is none is the text that the protocol has for it, set apart from such a text. */
+function contentOfValue(value: BindValue): unknown {
+  if (value === null || typeof value === "string") return value;
+  if (value instanceof Real) return [realText(value.value)];
+  if (value instanceof Uint8Array) return [blobText(value)];
+  if (typeof value === "number" && !Number.isInteger(value)) return [realText(value)];
+  return [String(BigInt(value))];
+}

@@ -1,0 +1,194 @@
+/**
+ * What is remembered of the clients that number their requests, so that one sent again is not executed again.
+ *
+ * @module
+ */
+import { SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import type { Statement } from "../sqlite/statement.ts";
+import { CLIENTS } from "./own_tables.ts";
+import { outcomeOf, storedAnswer } from "./stored_answer.ts";
+import { Replay, type SessionPlace, type WriteDone } from "./write.ts";
+
+/** One client's session. */
+interface Session {
+  /** Number of the last request that was done. */
+  seq: number;
+  /** Answers to the last requests up to {@link Session.seq}. */
+  answers: string[];
+  /** Length of these. */
+  units: number;
+  /** Whether it has a row. */
+  isStored: boolean;
+}
+
+/**
+ * The sessions of one database, a row each, written once a transaction. What the open transaction changes is kept apart
+ * until its COMMIT: a group may be undone and run again.
+ */
+export class Sessions {
+  readonly #select: Statement;
+  readonly #insert: Statement;
+  readonly #update: Statement;
+  readonly #delete: Statement;
+  readonly #oldest: Statement;
+  /** As they are in the file, those that were used last. */
+  readonly #known = new Map<string, Session>();
+  /** As the open transaction leaves them. */
+  readonly #changed = new Map<string, Session>();
+  /** Clients that said goodbye; their rows go with the next commit. */
+  readonly #left = new Set<string>();
+  /** Rows up to this client have been looked at for their age. */
+  #sweptTo = "";
+
+  /** Prepares the statements; the tables exist. */
+  constructor(connection: Connection) {
+    const prepare = (sql: string) => connection.prepare(sql, { persistent: true }).statement!;
+    this.#select = prepare(`SELECT seq, answers FROM ${CLIENTS} WHERE client = ?`);
+    this.#insert = prepare(`INSERT INTO ${CLIENTS} (seq, answers, at, client) VALUES (?, ?, ?, ?)`);
+    this.#update = prepare(`UPDATE ${CLIENTS} SET seq = ?, answers = ?, at = ? WHERE client = ?`);
+    this.#delete = prepare(`DELETE FROM ${CLIENTS} WHERE client = ?`);
+    this.#oldest = prepare(
+      `SELECT client, at FROM ${CLIENTS} WHERE client > ? ORDER BY client LIMIT ${LIMITS.sweepRows}`,
+    );
+  }
+
+  /**
+   * What is known of a request: the answer that it was given before, the error of one that is out of turn, or `null`: it is
+   * the next.
+   */
+  recall({ client, seq, acked }: SessionPlace): Replay | SkylineError | null {
+    const session = this.#session(client);
+    if (session === null) return this.#recallUnknown(client, seq);
+    if (seq > session.seq) {
+      const next = Math.max(session.seq, acked) + 1;
+      return seq === next ? null : gap(`"seq" is ${seq}, and the next of this client is ${next}`);
+    }
+    const stored = session.answers[seq - 1 - (session.seq - session.answers.length)];
+    return stored === undefined
+      ? gap(`The answer to ${seq} was acknowledged, and is kept no longer`)
+      : new Replay(outcomeOf(stored));
+  }
+
+  #recallUnknown(client: string, seq: number): SkylineError | null {
+    if (seq === 1 && Date.now() - createdAt(client) <= LIMITS.rememberMs) return null;
+    return new SkylineError(
+      "CLIENT_FORGOTTEN",
+      seq === 1
+        ? "This client was named over 24 hours ago, and may have been forgotten since"
+        : `Nothing is known of the requests of this client before ${seq}`,
+    );
+  }
+
+  #session(client: string): Session | null {
+    const session = this.#changed.get(client) ?? this.#known.get(client);
+    if (session !== undefined) return session;
+    if (this.#left.has(client)) return null;
+    const row = this.#select.get([client]) as [seq: number, answers: string] | undefined;
+    if (row === undefined) return null;
+    const [seq, answers] = row;
+    const lines = answers === "" ? [] : answers.split("\n");
+    const loaded = { seq, answers: lines, units: answers.length, isStored: true };
+    this.#remember(client, loaded);
+    return loaded;
+  }
+
+  /** Takes a request as done, if the transaction that is open is committed. */
+  note({ client, seq, acked }: SessionPlace, outcome: WriteDone | SkylineError): void {
+    const session = this.#changing(client);
+    const { answers } = session;
+    const unwanted = Math.max(0, acked - (session.seq - answers.length));
+    for (const answer of answers.splice(0, unwanted)) session.units -= answer.length;
+    const isLarge = session.units > LIMITS.storedAnswersUnitsMax;
+    const answer = storedAnswer(outcome, isLarge ? 0 : LIMITS.storedResultsMax);
+    answers.push(answer);
+    session.units += answer.length;
+    session.seq = seq;
+  }
+
+  /** The session as the open transaction leaves it. */
+  #changing(client: string): Session {
+    let session = this.#changed.get(client);
+    if (session === undefined) {
+      const known = this.#session(client) ?? { seq: 0, answers: [], units: 0, isStored: false };
+      session = { ...known, answers: known.answers.slice() };
+      this.#changed.set(client, session);
+    }
+    return session;
+  }
+
+  /** Forgets a session with the next commit. */
+  leave(client: string): void {
+    if (this.#left.size < LIMITS.sessionsCached) this.#left.add(client);
+    this.#known.delete(client);
+  }
+
+  /** Whether the transaction that is open has sessions to write. */
+  get hasChanges(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /** Writes the rows into the transaction that is open; `sweep`: deletes some that are too old. */
+  save(now: number, sweep: boolean): void {
+    for (const client of this.#left) this.#delete.run([client]);
+    for (const [client, { seq, answers, isStored }] of this.#changed) {
+      const statement = isStored && !this.#left.has(client) ? this.#update : this.#insert;
+      statement.run([seq, answers.join("\n"), now, client]);
+    }
+    if (sweep) this.#sweep(now);
+  }
+
+  /** A few rows in the order of their names, then the next ones: a look at all would take too long. */
+  #sweep(now: number): void {
+    const rows = this.#oldest.all([this.#sweptTo]) as [client: string, at: number][];
+    for (const [client, at] of rows) {
+      if (now - at <= LIMITS.rememberMs) continue;
+      this.#delete.run([client]);
+      this.#known.delete(client);
+    }
+    this.#sweptTo = rows.length < LIMITS.sweepRows ? "" : rows.at(-1)![0];
+  }
+
+  /** The transaction was committed. */
+  committed(): void {
+    this.#left.clear();
+    for (const [client, session] of this.#changed) {
+      session.isStored = true;
+      this.#remember(client, session);
+    }
+    this.#changed.clear();
+  }
+
+  /** The transaction was undone, or starts anew. */
+  discard(): void {
+    this.#changed.clear();
+  }
+
+  #remember(client: string, session: Session): void {
+    this.#known.delete(client);
+    this.#known.set(client, session);
+    if (this.#known.size > LIMITS.sessionsCached) {
+      this.#known.delete(this.#known.keys().next().value!);
+    }
+  }
+
+  /** Releases the statements. */
+  finalize(): void {
+    for (
+      const each of [this.#select, this.#insert, this.#update, this.#delete, this.#oldest]
+    ) each.finalize();
+  }
+}
+
+const UUID_V7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
+
+/** When a client's name was made, in milliseconds since 1970, where it says so; else now. */
+function createdAt(client: string): number {
+  const parts = UUID_V7.exec(client);
+  return parts === null ? Date.now() : parseInt(parts[1] + parts[2], 16);
+}
+
+function gap(message: string): SkylineError {
+  return new SkylineError("SEQUENCE_GAP", message);
+}
