@@ -17,27 +17,54 @@ export interface LoadOptions extends WorkerOptions {
   readonly inFlight: number;
   /** The request, without its id. */
   readonly request: object;
+  /** How its repetition would be known: it is numbered in its connection's session, or has a key of its own. */
+  readonly once?: "session" | "key";
 }
 
 const PREFIX_BYTES = 4;
 const LETTER_O = "o".charCodeAt(0);
 
+/** Stands in the frames where a number is written over it, as wide as that. */
+const PLACEHOLDERS = [1_000_000_001, 1_000_000_002] as const;
+const DIGITS = 10;
+
+/** What a request has more so that its repetition would be known. */
+function identity({ once }: LoadOptions): object {
+  const [number, acked] = PLACEHOLDERS;
+  if (once === "session") return { client: crypto.randomUUID(), seq: number, acked };
+  return once === "key" ? { key: `${crypto.randomUUID()} ${number}` } : {};
+}
+
 /** The frames of a connection's requests, twice in a row: any number of them that follow one another is one piece. */
 class Frames {
   readonly #bytes: Buffer;
   readonly #ends: number[] = [0];
+  /** Where in a frame the placeholders stand, if any. */
+  readonly #numbersAt: number[];
   /** Where in its answer the status begins, by the place of the request. */
   readonly statusAt: number[];
 
-  constructor(request: object, inFlight: number) {
-    const ids = Array.from({ length: inFlight }, (_, id) => id);
-    const frames = ids.map((id) => encodeFrame(JSON.stringify({ id, ...request })));
+  constructor(options: LoadOptions) {
+    const ids = Array.from({ length: options.inFlight }, (_, id) => id);
+    // The id last, so that the numbers stand at one place in all frames.
+    const request = { ...options.request, ...identity(options) };
+    const frames = ids.map((id) => encodeFrame(JSON.stringify({ ...request, id })));
     this.#bytes = Buffer.concat([...frames, ...frames]);
     for (const { length } of [...frames, ...frames]) this.#ends.push(this.#ends.at(-1)! + length);
+    this.#numbersAt = PLACEHOLDERS.map((number) => this.#bytes.indexOf(String(number)))
+      .filter((at) => at >= 0);
     this.statusAt = ids.map((id) => PREFIX_BYTES + `{"id":${id},"status":"`.length);
   }
 
-  slice(from: number, count: number): Buffer {
+  /** The frames of `count` places from `from` on, for the requests from number `seq` on. */
+  slice(from: number, count: number, seq: number, acked: number): Buffer {
+    for (let i = 0; i < count && this.#numbersAt.length > 0; i++) {
+      const frameAt = this.#ends[from + i];
+      this.#numbersAt.forEach((at, which) => {
+        const number = which === 0 ? seq + i : acked;
+        this.#bytes.write(String(number).padStart(DIGITS), frameAt + at, "latin1");
+      });
+    }
     return this.#bytes.subarray(this.#ends[from], this.#ends[from + count]);
   }
 }
@@ -50,6 +77,7 @@ class Connection {
   readonly #sentAt: Float64Array;
   #oldest = 0;
   #waiting = 0;
+  #answered = 0;
   #rest: Buffer | undefined;
   readonly #ended = Promise.withResolvers<void>();
 
@@ -72,8 +100,9 @@ class Connection {
   #send(count: number, now: number): void {
     const from = (this.#oldest + this.#waiting) % this.#sentAt.length;
     for (let i = 0; i < count; i++) this.#sentAt[(from + i) % this.#sentAt.length] = now;
+    const seq = this.#answered + this.#waiting + 1;
     this.#waiting += count;
-    this.#socket.write(this.#frames.slice(from, count));
+    this.#socket.write(this.#frames.slice(from, count, seq, this.#answered));
   }
 
   #received(received: Buffer): void {
@@ -93,6 +122,7 @@ class Connection {
       }
       this.#oldest = (this.#oldest + 1) % this.#sentAt.length;
       this.#waiting--;
+      this.#answered++;
       at = end;
     }
     this.#rest = at < chunk.length ? chunk.subarray(at) : undefined;
@@ -106,9 +136,10 @@ async function main(options: LoadOptions): Promise<void> {
     Array.from({ length: options.connections }, () => open(options.endpoint)),
   );
   const tally = await Tally.start(options);
-  const frames = new Frames(options.request, options.inFlight);
   await Promise.all(
-    sockets.map((socket) => new Connection(socket, frames, options.inFlight, tally).run()),
+    sockets.map((socket) =>
+      new Connection(socket, new Frames(options), options.inFlight, tally).run()
+    ),
   );
   tally.report();
   for (const socket of sockets) socket.destroy();

@@ -15,6 +15,8 @@ export interface TargetResult {
 }
 
 const RATES = [["64x1", 8], ["8x16", 16]] as const;
+/** What a session may cost. */
+const SESSION_RATIO_MIN = 0.85;
 const P999_MS_MAX = 30;
 const ONE_CLIENT_RATIO_MAX = 1.4;
 
@@ -32,6 +34,17 @@ export function targetResults(figures: readonly Figures[]): TargetResult[] {
       measured,
       wanted: `at least ${ratio} ×`,
       reached: measured >= ratio,
+    });
+  }
+  for (const [shape] of RATES) {
+    const [session, without] = [find(`daemon full session ${shape}`), find(`daemon full ${shape}`)];
+    if (!session || !without) continue;
+    const measured = session.perSecond / without.perSecond;
+    results.push({
+      target: `FULL ${shape}: rate with sessions against without`,
+      measured,
+      wanted: `at least ${SESSION_RATIO_MIN} ×`,
+      reached: measured >= SESSION_RATIO_MIN,
     });
   }
   for (const { name, p999 } of figures) {

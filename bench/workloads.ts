@@ -39,6 +39,8 @@ export interface Workload {
 /** All workloads, in the order of the report. */
 export const WORKLOADS: readonly Workload[] = [
   ...SHAPES.map((shape) => load("daemon full", "full", WRITE, shape)),
+  ...SHAPES.map((shape) => load("daemon full session", "full", WRITE, shape, "session")),
+  ...SHAPES.slice(2).map((shape) => load("daemon full key", "full", WRITE, shape, "key")),
   direct(`${DIRECT_WRITERS} processes full`, "full", DIRECT_WRITERS, 1),
   ...[1, 8, 64, 256].map((rows) => direct(`in-process full ${rows}`, "full", 1, rows)),
   ...SHAPES.map((shape) => load("daemon normal", "normal", WRITE, shape)),
@@ -52,13 +54,21 @@ function load(
   durability: Durability,
   request: object,
   [connections, inFlight]: readonly [number, number],
+  once?: LoadOptions["once"],
 ): Workload {
   return {
     name: `${kind} ${connections}x${inFlight}`,
     rows: 1,
     async measure(round) {
       const { endpoint } = await round.daemon(durability);
-      const options: LoadOptions = { ...round.time, endpoint, connections, inFlight, request };
+      const options: LoadOptions = {
+        ...round.time,
+        endpoint,
+        connections,
+        inFlight,
+        request,
+        once,
+      };
       const measured = await runWorkers("load.ts", 1, options);
       if (request === WRITE) round.acknowledged[durability] += measured.doneInAll;
       return measured;

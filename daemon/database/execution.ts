@@ -255,11 +255,11 @@ function isBlank(connection: Connection, tail: string): boolean {
 }
 
 // Each alternative ends at one place only: an ambiguous one would cost exponential time on a text of many comments.
-const LEADING = String.raw`^(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*`;
-const VACUUM = new RegExp(LEADING + String.raw`VACUUM\b`, "i");
-const STANDS_ALONE = new RegExp(LEADING + String.raw`(?:VACUUM|REINDEX)\b`, "i");
+const BLANK = String.raw`(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*`;
+const VACUUM = new RegExp(String.raw`^${BLANK}VACUUM\b[^;]*(?:;${BLANK})?$`, "i");
+const STANDS_ALONE = new RegExp(String.raw`^${BLANK}(?:VACUUM|REINDEX)\b`, "i");
 
-/** Whether the SQL starts with a VACUUM, which runs outside a transaction only. */
+/** Whether the SQL is a VACUUM and nothing else: it runs outside a transaction only, where a script must not. */
 export function isVacuum(sql: string): boolean {
   return VACUUM.test(sql);
 }

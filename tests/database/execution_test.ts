@@ -12,6 +12,8 @@ Deno.test("isVacuum() sees a VACUUM behind white space, comments and semicolons"
       ";; vacuum",
       "/**/vacuum",
       "vacuum into 'x'",
+      "vacuum main;; -- done",
+      "vacuum /* x */;",
     ]
   ) {
     assert.ok(isVacuum(sql), sql);
@@ -26,6 +28,8 @@ Deno.test("isVacuum() sees a VACUUM behind white space, comments and semicolons"
       "/* vacuum",
       "insert into vacuum values (1)",
       "select 1; vacuum",
+      "vacuum; select 1",
+      "vacuum;;/* */-- \n select 1",
       "",
     ]
   ) {
