@@ -17,6 +17,8 @@ export const OWN_PREFIX = "_skylinedb_";
 // Action codes, https://sqlite.org/c3ref/c_alter_table.html
 const CREATE_TEMP_INDEX = 3, CREATE_TEMP_VIEW = 6;
 const DROP_TEMP_INDEX = 12, DROP_TEMP_VIEW = 15;
+/** Into the schema table: all that shows that `CREATE TRIGGER temp.x … ON main.t` is temporary. A RENAME updates that of `temp`. */
+const INSERT = 18;
 const PRAGMA = 19, TRANSACTION = 22, ATTACH = 24, DETACH = 25, FUNCTION = 31, SAVEPOINT = 32;
 /** CREATE INDEX, TABLE, TRIGGER, VIEW and VIRTUAL TABLE, which may name the schema `temp` in place of the keyword. */
 const CREATES = new Set([1, 2, 7, 8, 29]);
@@ -110,13 +112,16 @@ export function refusal(
     case DETACH:
       return "DETACH is not allowed";
     case PRAGMA:
-      return pragmaRefusal(first()?.toLowerCase() ?? "", second());
+      return schema() === "temp"
+        ? "temporary objects are not allowed"
+        : pragmaRefusal(first()?.toLowerCase() ?? "", second());
     case FUNCTION:
       return second()?.toLowerCase() === "load_extension"
         ? "load_extension() is not allowed"
         : null;
   }
-  if (isTemporary(action) || CREATES.has(action) && schema() === "temp") {
+  const namesSchema = CREATES.has(action) || action === INSERT;
+  if (isTemporary(action) || namesSchema && schema() === "temp") {
     return "temporary objects are not allowed";
   }
   return isOwn(first()) || isOwn(second()) ? `${OWN_PREFIX} tables are the daemon's own` : null;

@@ -53,6 +53,9 @@ Deno.test("refusal() denies a client to create in the schema named temp", () => 
   for (const action of [CREATE_INDEX, CREATE_TABLE, CREATE_TRIGGER, CREATE_VIEW]) {
     assert.ok(!allowed("client", action, "x", "t", "temp"), String(action));
   }
+  assert.ok(!allowed("client", INSERT, "sqlite_temp_schema", null, "temp"));
+  assert.ok(allowed("client", UPDATE, "sqlite_temp_schema", "sql", "temp"), "as a RENAME does");
+  assert.ok(!allowed("client", PRAGMA, "user_version", null, "temp"));
   assert.ok(allowed("client", CREATE_TABLE, "t", null, "main"));
 });
 
