@@ -169,6 +169,10 @@ export interface DatabaseStatus {
   readonly wal_bytes: number;
   /** Frames of the log that are not in the database file yet, at the last checkpoint. */
   readonly wal_frames_left: number;
+  /** For how many milliseconds a reader has held the log back; 0 when none does. */
+  readonly wal_held_ms: number;
+  /** Size of the log from which on writes are refused with `WAL_FULL`. */
+  readonly wal_limit_bytes: number;
 }
 
 /** How the daemon is doing, named as on the wire. */

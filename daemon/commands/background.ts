@@ -81,12 +81,13 @@ function runtimeArguments(): string[] {
 
 /** What was typed, paths made absolute; the rest the child takes from the same environment. */
 function startArguments({ files, logFile }: DaemonConfig, options: StartOptions): string[] {
-  const { pipe, durability, foreignKeys, keepWal, logLevel } = options;
+  const { pipe, durability, foreignKeys, keepWal, walLimit, logLevel } = options;
   const args = ["start", ...files];
   if (pipe !== undefined) args.push("--pipe", pipe);
   if (durability !== undefined) args.push("--durability", durability);
   if (foreignKeys !== undefined) args.push("--foreign-keys", foreignKeys);
   if (keepWal) args.push("--keep-wal");
+  if (walLimit !== undefined) args.push("--wal-limit", walLimit);
   if (logFile !== undefined) args.push("--log-file", logFile);
   if (logLevel !== undefined) args.push("--log-level", logLevel);
   return args;

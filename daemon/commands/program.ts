@@ -71,6 +71,7 @@ function addStart(program: Command, run: Run): void {
     .option("--durability <level>", "full (default): survives a loss of power; normal")
     .option("--foreign-keys <on|off>", "enforce foreign keys; on by default")
     .option("--keep-wal", "leave -wal and -shm at the end, for readers in read-only folders")
+    .option("--wal-limit <size>", "refuse writes from this size of the log on; 1GiB by default")
     .option("--log-file <file>", "append the log to a file; standard error by default")
     .option("--log-level <level>", "debug, info (default), warning or error")
     .addHelpText(

@@ -42,11 +42,16 @@ function databaseText(database: DatabaseStatus): string {
     ["durability", database.durability],
     ["writes", `${writes} in ${groups} commits, ${failures} failed, ${queued} waiting`],
     ["queries", String(database.queries)],
-    [
-      "log (WAL)",
-      `${sizeText(database.wal_bytes)}, ${database.wal_frames_left} pages not copied yet`,
-    ],
+    ["log (WAL)", walText(database)],
   ]);
+}
+
+function walText({ wal_bytes, wal_limit_bytes, ...database }: DatabaseStatus): string {
+  const { wal_frames_left: left, wal_held_ms: heldMs } = database;
+  const held = heldMs > 0 ? `, held back by a reader for ${durationText(heldMs)}` : "";
+  return `${sizeText(wal_bytes)} of ${
+    sizeText(wal_limit_bytes)
+  }, ${left} pages not copied yet${held}`;
 }
 
 function section(lines: readonly (readonly [string, string])[]): string {

@@ -31,6 +31,8 @@ export interface DatabaseOptions {
   readonly foreignKeys: boolean;
   /** Leave `-wal` and `-shm` when it is closed. */
   readonly keepWal: boolean;
+  /** Size of the write-ahead log from which on writes are refused. */
+  readonly walLimitBytes: number;
   readonly log: Log;
   /** Whether waiting for a moment may bring more requests. */
   othersMaySend(): boolean;
@@ -44,8 +46,12 @@ export interface DatabaseFigures {
   readonly groups: number;
   readonly failures: number;
   readonly queries: number;
-  readonly walFrames: number;
+  /** Size of the log's file. */
+  readonly walBytes: number;
   readonly walFramesLeft: number;
+  /** For how long a reader has kept the log from starting over. */
+  readonly walHeldMs: number;
+  readonly walLimitBytes: number;
 }
 
 /** A database that is open. Its writes take effect in the order in which they are given. */
@@ -71,7 +77,13 @@ export class Database {
     this.path = path;
     this.#options = options;
     this.#writer = writer;
-    this.#checkpoints = new Checkpoints(options.log);
+    this.#checkpoints = new Checkpoints({
+      path,
+      pageBytes: writer.connection.get("PRAGMA page_size")![0] as number,
+      walLimitBytes: options.walLimitBytes,
+      log: options.log,
+      wake: () => this.#queue.wake(),
+    });
     this.#readers = new Readers(path);
     this.#commit = new Commit({
       log: options.log,
@@ -84,7 +96,7 @@ export class Database {
     this.#queue = new WriteQueue<QueuedWrite>({
       commit: (queued) => this.#commitSome(queued),
       expire: ({ settle }) => settle(this.#isLocked ? databaseBusy() : timeout()),
-      maintain: () => this.#checkpoints.run(this.#writer.connection),
+      maintain: () => this.#isOpen ? this.#checkpoints.run(this.#writer.connection) : undefined,
       othersMaySend: options.othersMaySend,
     });
   }
@@ -155,8 +167,10 @@ export class Database {
       queued: this.#queue.length,
       ...this.#commit.counts,
       queries: this.#readers.count,
-      walFrames: this.#writer.connection.walFrames,
+      walBytes: this.#checkpoints.fileBytes,
       walFramesLeft: this.#checkpoints.framesLeft,
+      walHeldMs: this.#checkpoints.heldMs,
+      walLimitBytes: this.#options.walLimitBytes,
     };
   }
 
@@ -164,12 +178,13 @@ export class Database {
   async close(): Promise<void> {
     await this.#queue.idle();
     this.#isClosed = true;
+    await this.#checkpoints.close();
     // Readers first: while one is open, closing the writer leaves -wal and -shm.
     await this.#readers.close();
     if (!this.#isOpen) return;
     const { connection } = this.#writer;
     try {
-      connection.truncateWal();
+      connection.wal.truncate();
     } catch (error) {
       // A reader of another process; whoever opens the file next finds the log and uses it.
       this.#options.log.warn("The log could not be emptied", { database: this.path, error });
@@ -183,6 +198,8 @@ export class Database {
     } catch (error) {
       return this.#commit.failAll(queued, error);
     }
+    const refusal = this.#checkpoints.refusal(this.#writer.connection);
+    if (refusal) return this.#commit.failAll(queued, refusal);
     const settled = queued[0].alone ? this.#lone.run(queued[0]) : this.#groups.run(queued);
     this.#isLocked = settled === BUSY;
     return settled;
@@ -191,6 +208,7 @@ export class Database {
   /** After a COMMIT whose outcome is not known: closing and opening recovers the log as a crash would. */
   async #reopen(): Promise<void> {
     await this.#readers.close();
+    await this.#checkpoints.close();
     this.#isOpen = false;
     closeWriter(this.#writer);
     this.#openAgain();
@@ -200,7 +218,7 @@ export class Database {
     const writer = openWriter(this.path, this.#options);
     try {
       // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
-      writer.connection.truncateWal();
+      writer.connection.wal.truncate();
     } catch (error) {
       closeWriter(writer);
       throw error;
@@ -236,8 +254,8 @@ function configure(
   if (durability === "full") {
     connection.exec("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1");
   }
-  connection.watchWal();
-  if (keepWal) connection.keepWal();
+  connection.wal.watch();
+  if (keepWal) connection.wal.keep();
 }
 
 /** Sets a PRAGMA and reads it back: one that SQLite cannot set stays silently as it was. */

@@ -5,6 +5,7 @@
  */
 import { resolve } from "node:path";
 import { endpointOfName } from "../../client/endpoint.ts";
+import { LIMITS } from "./limits.ts";
 
 /** Severities of the log, from the least. */
 export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
@@ -23,6 +24,8 @@ export interface DaemonConfig {
   readonly foreignKeys: boolean;
   /** Whether `-wal` and `-shm` stay after a clean end, for readers in folders that they may not write to. */
   readonly keepWal: boolean;
+  /** Size of the write-ahead log from which on writes are refused. */
+  readonly walLimitBytes: number;
   /** Whether the start returns as soon as the daemon serves. */
   readonly background: boolean;
   /** Where the log is appended, absolute; on standard error when left out. */
@@ -37,6 +40,7 @@ export interface StartOptions {
   durability?: string;
   foreignKeys?: string;
   keepWal?: boolean;
+  walLimit?: string;
   background?: boolean;
   logFile?: string;
   logLevel?: string;
@@ -60,7 +64,7 @@ export type Environment = (name: string) => string | undefined;
 
 /**
  * Checks what was typed and fills in the rest: from `SKYLINEDB_PIPE`, `_DURABILITY`, `_FOREIGN_KEYS`, `_KEEP_WAL`,
- * `_LOG_FILE`, `_LOG_LEVEL`, then durability full, foreign keys on, log level info.
+ * `_WAL_LIMIT`, `_LOG_FILE`, `_LOG_LEVEL`, then durability full, foreign keys on, a log of 1 GiB, log level info.
  *
  * @throws {UsageError} that names the option and what it takes.
  */
@@ -87,6 +91,7 @@ export function daemonConfig(
     durability: choice(read(options.durability, "durability"), ["full", "normal"], "full"),
     foreignKeys: isOn(read(options.foreignKeys, "foreign-keys"), true),
     keepWal: options.keepWal ?? isOn(read(undefined, "keep-wal"), false),
+    walLimitBytes: walLimit(read(options.walLimit, "wal-limit")),
     background: options.background ?? false,
     ...(logFile !== undefined && { logFile: resolve(logFile) }),
     logLevel: choice(read(options.logLevel, "log-level"), LOG_LEVELS, "info"),
@@ -110,6 +115,11 @@ function choice<const T extends string>(setting: Setting, taken: readonly T[], o
 
 function isOn(setting: Setting, otherwise: boolean): boolean {
   return choice(setting, ["on", "off"], otherwise ? "on" : "off") === "on";
+}
+
+function walLimit({ name, value }: Setting): number {
+  const { min, default: otherwise, max } = LIMITS.walLimitBytes;
+  return value === undefined ? otherwise : sizeBytes(name, value, min, max);
 }
 
 function checkPipe({ name, value }: Setting, files: number): void {
@@ -143,4 +153,39 @@ export function durationMs(option: string, text: string, maxMs: number): number 
     `${option} takes a time from 1 ms to ${maxMs / UNIT_MS.h} h, not ${JSON.stringify(text)}`,
     "Write milliseconds, or a number with a unit: 500ms, 5s, 2m, 1h.",
   );
+}
+
+const SIZE = /^(\d{1,15})(kB|MB|GB|TB|KiB|MiB|GiB|TiB)?$/;
+const UNIT_BYTES = {
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+};
+
+/**
+ * Reads a size such as `67108864`, `500MB` or `64MiB`, in bytes.
+ *
+ * @throws {UsageError} when it is none, or not from `min` to `max` bytes.
+ */
+export function sizeBytes(option: string, text: string, min: number, max: number): number {
+  const parts = SIZE.exec(text);
+  const unit = parts?.[2] as keyof typeof UNIT_BYTES | undefined;
+  const bytes = parts ? Number(parts[1]) * (unit ? UNIT_BYTES[unit] : 1) : NaN;
+  if (bytes >= min && bytes <= max) return bytes;
+  throw new UsageError(
+    `${option} takes a size from ${binarySize(min)} to ${binarySize(max)}, not ${
+      JSON.stringify(text)
+    }`,
+    "Write bytes, or a number with a unit: 64MiB, 500MB, 1GiB.",
+  );
+}
+
+function binarySize(bytes: number): string {
+  const unit = (["TiB", "GiB", "MiB", "KiB"] as const).find((each) => bytes >= UNIT_BYTES[each]);
+  return unit ? `${bytes / UNIT_BYTES[unit]} ${unit}` : `${bytes} bytes`;
 }

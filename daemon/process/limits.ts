@@ -92,6 +92,22 @@ export const LIMITS = {
   busyPauseMs: { min: 1, max: 20 },
   /** Frames (pages) in the write-ahead log after which it is copied into the file: 4 MB of 4 KiB pages. */
   checkpointFrames: 1_000,
-  /** Frames that a checkpoint copies inline at most; a larger backlog is copied off the loop. */
-  checkpointInlineFrames: 4_000,
+  /** Frames that a checkpoint copies inline at most: 15 ms with the sync. A larger backlog is copied off the loop. */
+  checkpointInlineFrames: 2_000,
+  /** Pause between syncs of the database file while a backlog is copied: 10 MB are copied meanwhile, which sync in 10 ms. */
+  backlogSyncPauseMs: 5,
+  /** How often a checkpoint is tried without traffic, as long as a reader holds the log back or its file is large. */
+  checkpointRetryMs: 1_000,
+  /** Size of the log's file that is left alone: routine checkpoints keep it at 4 MB, and cutting it costs a little. */
+  walKeptBytes: 16 * 1024 * 1024,
+  /** Cut off the log's file at once, by a commit: 20 ms. */
+  walCutBytes: 64 * 1024 * 1024,
+  /** Without writes for so long, all is cut off at once: 0.3 ms a MiB. */
+  walIdleMs: 500,
+  /** How long writes may wait for the readers that keep a large log, which is copied, from starting over. */
+  walRestartMs: 20,
+  /** Pause between two checkpoints that a refused write asks for. */
+  walFullRetryMs: 100,
+  /** Size of the log from which on writes are refused, unless `--wal-limit` names another; and what that may be. */
+  walLimitBytes: { min: 16 * 1024 * 1024, default: 1024 ** 3, max: 1024 ** 4 },
 } as const;

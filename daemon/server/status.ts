@@ -37,18 +37,11 @@ function databaseStatus({ database, path, endpoint }: Served): DatabaseStatus {
     groups: figures.groups,
     failures: figures.failures,
     queries: figures.queries,
-    wal_bytes: sizeOf(`${path}-wal`),
+    wal_bytes: figures.walBytes,
     wal_frames_left: figures.walFramesLeft,
+    wal_held_ms: figures.walHeldMs,
+    wal_limit_bytes: figures.walLimitBytes,
   };
-}
-
-/** By its name: opening a file that SQLite holds and closing it again would drop this process's locks. */
-function sizeOf(path: string): number {
-  try {
-    return Deno.lstatSync(path).size;
-  } catch {
-    return 0;
-  }
 }
 
 /** Private memory, where the system tells it quickly: on Linux. */

@@ -14,6 +14,7 @@ import {
 import { RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { Statement } from "./statement.ts";
+import { WriteAheadLog } from "./write_ahead_log.ts";
 
 // Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
 const OPEN_READONLY = 0x1, OPEN_READWRITE = 0x2, OPEN_CREATE = 0x4;
@@ -22,8 +23,6 @@ const PREPARE_PERSISTENT = 1;
 const DBCONFIG_DEFENSIVE = 1010, DBCONFIG_TRUSTED_SCHEMA = 1017;
 const DBSTATUS_DEFERRED_FKS = 10;
 const LIMIT_LENGTH = 0, LIMIT_ATTACHED = 7;
-const FCNTL_PERSIST_WAL = 10;
-const CHECKPOINT_PASSIVE = 0, CHECKPOINT_TRUNCATE = 3;
 
 /** Longest text or blob, in bytes: over a frame's, so that what came in can be worked on, and far below memory. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
@@ -37,7 +36,6 @@ const AUTHORIZER = {
   result: "i32",
 } as const;
 const PROGRESS_HANDLER = { parameters: ["pointer"], result: "i32" } as const;
-const WAL_HOOK = { parameters: ["pointer", "pointer", "pointer", "i32"], result: "i32" } as const;
 
 const SQLITE_DENY = 1, SQLITE_IGNORE = 2;
 
@@ -45,14 +43,6 @@ const SQLITE_DENY = 1, SQLITE_IGNORE = 2;
 export interface Prepared {
   readonly statement: Statement | null;
   readonly tail: string;
-}
-
-/** How far a checkpoint came. */
-export interface CheckpointProgress {
-  /** Frames in the log. */
-  readonly frames: number;
-  /** Frames of these that are in the database file now. */
-  readonly copied: number;
 }
 
 /**
@@ -63,7 +53,6 @@ export class Connection {
   readonly #handle: DatabaseHandle;
   readonly #authorizer: Deno.UnsafeCallback<typeof AUTHORIZER>;
   readonly #progress: Deno.UnsafeCallback<typeof PROGRESS_HANDLER>;
-  #walHook: Deno.UnsafeCallback<typeof WAL_HOOK> | undefined;
   readonly #cache = new Map<string, Statement>();
   #refusal: string | null = null;
   #changesSchema = false;
@@ -71,11 +60,12 @@ export class Connection {
 
   /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
   principal: Principal = "own";
-  /** Frames in the write-ahead log after the last commit of this connection. */
-  walFrames = 0;
+  /** Its write-ahead log. */
+  readonly wal: WriteAheadLog;
 
   private constructor(handle: DatabaseHandle) {
     this.#handle = handle;
+    this.wal = new WriteAheadLog(handle, (code) => this.error(code));
     this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (_, action, first, second, schema) => {
       // A callback that throws off the loop would count as an answer of 0, which allows.
       try {
@@ -147,21 +137,6 @@ export class Connection {
       on ? this.#progress.pointer : null,
       null,
     );
-  }
-
-  /** Keeps {@link Connection.walFrames} up to date; takes the place of SQLite's automatic checkpoints. */
-  watchWal(): void {
-    this.#walHook = new Deno.UnsafeCallback(WAL_HOOK, (_context, _handle, _name, frames) => {
-      this.walFrames = frames;
-      return RESULT.OK;
-    });
-    sqlite().sqlite3_wal_hook(this.#handle, this.#walHook.pointer, null);
-  }
-
-  /** Leaves `-wal` and `-shm` beside the file when the last connection closes. */
-  keepWal(): void {
-    const on = new Uint8Array(new Int32Array([1]).buffer);
-    sqlite().sqlite3_file_control(this.#handle, cString("main"), FCNTL_PERSIST_WAL, on);
   }
 
   /** The extended result code of the last call on this connection. */
@@ -328,56 +303,6 @@ export class Connection {
   }
 
   /**
-   * Copies what no reader holds back from the log into the database file; waits for nobody.
-   *
-   * @throws {SqliteError}
-   */
-  checkpoint(): CheckpointProgress {
-    return this.#checkpoint(CHECKPOINT_PASSIVE);
-  }
-
-  /**
-   * Copies the whole log into the database file and truncates it.
-   *
-   * @throws {SqliteError} SQLITE_BUSY while a reader or writer is at work.
-   */
-  truncateWal(): CheckpointProgress {
-    return this.#checkpoint(CHECKPOINT_TRUNCATE);
-  }
-
-  #checkpoint(mode: number): CheckpointProgress {
-    const counts = new Int32Array(2);
-    const bytes = new Uint8Array(counts.buffer);
-    const code = sqlite().sqlite3_wal_checkpoint_v2(
-      this.#handle,
-      null,
-      mode,
-      bytes,
-      bytes.subarray(4),
-    );
-    return this.#checkpointed(code, counts);
-  }
-
-  /** {@link Connection.checkpoint} on another thread, for a log that is large. */
-  async checkpointOffLoop(): Promise<CheckpointProgress> {
-    const counts = new Int32Array(2);
-    const bytes = new Uint8Array(counts.buffer);
-    const code = await sqlite().sqlite3_wal_checkpoint_v2_off_loop(
-      this.#handle,
-      null,
-      CHECKPOINT_PASSIVE,
-      bytes,
-      bytes.subarray(4),
-    );
-    return this.#checkpointed(code, counts);
-  }
-
-  #checkpointed(code: number, [frames, copied]: Int32Array): CheckpointProgress {
-    if (code !== RESULT.OK) throw this.error(code);
-    return { frames, copied };
-  }
-
-  /**
    * Finalizes the cached statements and closes. All other statements have been finalized.
    *
    * @throws {SqliteError} when a statement is left.
@@ -389,7 +314,7 @@ export class Connection {
     if (code !== RESULT.OK) throw this.error(code);
     this.#authorizer.close();
     this.#progress.close();
-    this.#walHook?.close();
+    this.wal.close();
   }
 }
 

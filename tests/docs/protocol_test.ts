@@ -37,7 +37,7 @@ Deno.test("protocol.md has the limits of the sources", () => {
     16 * 1024 * 1024, // held by the test below
     ...[connectionsMax, connectionsCrowded, connectionRequestsMax, connectionBytesMax],
     ...[LIMITS.connectionUnreadBytesMax, LIMITS.partialFrameBytesMax, LIMITS.partialFrameSilenceMs],
-    LIMITS.halfOpenMs,
+    ...[LIMITS.halfOpenMs, LIMITS.walLimitBytes.default],
   ]);
 });
 

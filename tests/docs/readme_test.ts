@@ -18,8 +18,10 @@ Deno.test("README.md has the exit codes of the program", () => {
 
 Deno.test("README.md has the environment variables that the sources read", async () => {
   const documented = tableRows(README, "environment variable").flatMap(([name]) => names(name));
-  const found = new Set(["PIPE", "DURABILITY", "FOREIGN_KEYS", "KEEP_WAL", "LOG_FILE", "LOG_LEVEL"]
-    .map((name) => `SKYLINEDB_${name}`));
+  const found = new Set(
+    ["PIPE", "DURABILITY", "FOREIGN_KEYS", "KEEP_WAL", "WAL_LIMIT", "LOG_FILE", "LOG_LEVEL"]
+      .map((name) => `SKYLINEDB_${name}`),
+  );
   for (const file of ["daemon/process/config.ts", "daemon/sqlite/library.ts"]) {
     const text = await Deno.readTextFile(new URL(`../../${file}`, import.meta.url));
     for (const [name] of text.matchAll(/SKYLINEDB_[A-Z_]+[A-Z]/g)) found.add(name);

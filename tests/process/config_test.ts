@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
-import { daemonConfig, durationMs, UsageError } from "../../daemon/process/config.ts";
+import { daemonConfig, durationMs, sizeBytes, UsageError } from "../../daemon/process/config.ts";
 
 const EMPTY = () => undefined;
 
@@ -10,6 +10,7 @@ Deno.test("daemonConfig() returns absolute files and the defaults when nothing e
     durability: "full",
     foreignKeys: true,
     keepWal: false,
+    walLimitBytes: 1024 ** 3,
     background: false,
     logLevel: "info",
   });
@@ -20,6 +21,7 @@ const ENVIRONMENT: Record<string, string> = {
   SKYLINEDB_DURABILITY: "normal",
   SKYLINEDB_FOREIGN_KEYS: "off",
   SKYLINEDB_KEEP_WAL: "on",
+  SKYLINEDB_WAL_LIMIT: "64MiB",
   SKYLINEDB_LOG_FILE: "app.log",
   SKYLINEDB_LOG_LEVEL: "debug",
 };
@@ -31,6 +33,7 @@ Deno.test("daemonConfig() takes from the environment what was not typed", () => 
     durability: "normal",
     foreignKeys: false,
     keepWal: true,
+    walLimitBytes: 64 * 1024 * 1024,
     background: false,
     logFile: resolve("app.log"),
     logLevel: "debug",
@@ -42,6 +45,7 @@ Deno.test("daemonConfig() takes what was typed when the environment says somethi
     pipe: "typed",
     durability: "full",
     foreignKeys: "on",
+    walLimit: "500MB",
     logFile: "typed.log",
     logLevel: "error",
     background: true,
@@ -50,6 +54,7 @@ Deno.test("daemonConfig() takes what was typed when the environment says somethi
   assert.equal(config.pipe, "typed");
   assert.equal(config.durability, "full");
   assert.equal(config.foreignKeys, true);
+  assert.equal(config.walLimitBytes, 500_000_000);
   assert.equal(config.logFile, resolve("typed.log"));
   assert.equal(config.logLevel, "error");
   assert.equal(config.background, true);
@@ -74,5 +79,27 @@ Deno.test("durationMs() reads a number with and without a unit", () => {
 Deno.test("durationMs() throws UsageError when the text is no time or beyond the bound", () => {
   for (const text of ["", "0", "-1", "1.5s", "5 s", "s", "1d", "2h", "99999999999", "1e3"]) {
     assert.throws(() => durationMs("--timeout", text, 3_600_000), UsageError, text);
+  }
+});
+
+Deno.test("sizeBytes() reads a number with and without a unit", () => {
+  const sizes = ["2048", "3kB", "500MB", "2GB", "1TB", "4KiB", "64MiB", "1GiB", "1TiB"];
+  const read = sizes.map((text) => sizeBytes("--wal-limit", text, 1, 1024 ** 4));
+  assert.deepEqual(
+    read,
+    [2048, 3000, 5e8, 2e9, 1e12, 4096, 64 * 1024 ** 2, 1024 ** 3, 1024 ** 4],
+  );
+});
+
+Deno.test("daemonConfig() throws UsageError when the log's limit is no size or out of bounds", () => {
+  const refused = ["0", "-1", "1.5GiB", "1 GiB", "1gib", "1G", "GiB", "16777215", "15MiB", "2TiB"];
+  for (const walLimit of refused) {
+    assert.throws(() => daemonConfig(["app.db"], { walLimit }, EMPTY), {
+      name: "UsageError",
+      message: `--wal-limit takes a size from 16 MiB to 1 TiB, not "${walLimit}"`,
+    });
+  }
+  for (const walLimit of ["16MiB", "16777216", "1TiB"]) {
+    daemonConfig(["app.db"], { walLimit }, EMPTY);
   }
 });

@@ -13,12 +13,12 @@ connection.exec("PRAGMA journal_mode = wal; PRAGMA synchronous = off; CREATE TAB
 const holder = { value: 1 };
 let calls = 0;
 // In place of the frames that the WAL hook notes: any callback may change any object.
-Object.defineProperty(connection, "walFrames", {
+Object.defineProperty(connection.wal, "frames", {
   set() {
     if (++calls === CALLS) holder.value = calls;
   },
 });
-connection.watchWal();
+connection.wal.watch();
 const insert = connection.prepare("INSERT INTO t VALUES (1)", { persistent: true }).statement!;
 
 function stepOnce(): number {

@@ -170,34 +170,6 @@ Deno.test("Connection.cache() keeps the statements that were used last", () => {
   assert.ok(connection.cached(sqlOf(299)));
 });
 
-Deno.test("Connection.watchWal() counts the log's frames, and checkpoints empty it", () => {
-  using temporary = new TemporaryConnection();
-  const { connection } = temporary;
-  connection.watchWal();
-  connection.exec("create table t(a); insert into t values (randomblob(100000))");
-  assert.ok(connection.walFrames > 25, `${connection.walFrames} frames`);
-  const { frames, copied } = connection.checkpoint();
-  assert.deepEqual([frames, copied], [connection.walFrames, connection.walFrames]);
-  connection.truncateWal();
-  assert.equal(Deno.lstatSync(`${temporary.file}-wal`).size, 0);
-});
-
-Deno.test("Connection.checkpoint() copies no more than readers allow", () => {
-  using temporary = new TemporaryConnection();
-  const { connection } = temporary;
-  connection.watchWal();
-  connection.exec("create table t(a); insert into t values (1)");
-  const reader = temporary.another({ readOnly: true });
-  const { statement } = reader.prepare("select * from t union all select 2");
-  statement!.step();
-  connection.exec("insert into t values (randomblob(50000))");
-  const { frames, copied } = connection.checkpoint();
-  assert.ok(copied < frames, `${copied} of ${frames}`);
-  assert.throws(() => connection.truncateWal(), code("SQLITE_BUSY"));
-  statement!.finalize();
-  assert.equal(connection.checkpoint().copied, frames);
-});
-
 Deno.test("Statement.bind() throws for parameters that do not fit", () => {
   using temporary = new TemporaryConnection();
   const { connection } = temporary;
