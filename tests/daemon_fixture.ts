@@ -150,6 +150,8 @@ async function start(files: readonly string[], options: FixtureOptions): Promise
       stdout: "piped",
       stderr: "piped",
     }).spawn();
+    running.add(child);
+    child.status.then(() => running.delete(child));
     const log = collect(child.stderr);
     try {
       const endpoints = await readEndpoints(child, files.length, giveUpAt);
@@ -162,6 +164,12 @@ async function start(files: readonly string[], options: FixtureOptions): Promise
     }
   }
 }
+
+/** Those that run: a test that hangs never comes to its end, where it would end them. */
+const running = new Set<Deno.ChildProcess>();
+addEventListener("unload", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
 
 async function end({ child, log }: Pick<Running, "child" | "log">): Promise<void> {
   try {

@@ -1,19 +1,21 @@
 import { DatabaseSync } from "node:sqlite";
 import { type DaemonFixture, startDaemon } from "../daemon_fixture.ts";
 import { exec, rows, sleep } from "../e2e/daemon_case.ts";
-import { type Answer, WireClient } from "../wire_client.ts";
+import { WireClient } from "../wire_client.ts";
 import { counted, outcome, type Scenario, type ScenarioRun, type Size } from "./scenario.ts";
 import { Trace, whyNoTrace } from "./strace.ts";
+import { countsText, type Told, ToldLedger } from "./told.ts";
 
 const CLIENTS = 3;
-const REQUESTS_EACH = 4;
-const IN_FLIGHT = 2;
+const REQUESTS_EACH = 8;
+/** What a disk that fails may be answered with. */
+const CODES = ["DISK_FULL", "DISK_FAILED", "OUTCOME_UNKNOWN"];
 /** Past it a request hangs. */
 const ANSWER_MS_MAX = 15_000;
 /** As long may it take, once the disk works again, until the daemon writes again. */
 const RECOVERY_MS_MAX = 5_000;
 /** Frames in the log before the disk fails: the next checkpoint, at 1,000, comes while it does. */
-const FRAMES_BEFORE = 985;
+const FRAMES_BEFORE = 990;
 const FRAME_BYTES = 24 + 4_096;
 const SPIN = { sql: "update spin set i = i + 1" };
 
@@ -99,20 +101,15 @@ function nameOf({ call, error, more, reopening }: Fault): string {
 class Tally {
   faults = 0;
   calls = 0;
-  readonly told = { ok: 0, failed: 0, unknown: 0 };
+  readonly told: Record<Told, number> = { ok: 0, failed: 0, unknown: 0 };
   slowestRecoveryMs = 0;
 
   text(): string {
-    const { ok, failed, unknown } = this.told;
     return `${counted(this.faults)} faults, ${counted(this.calls)} calls failed; told ${
-      counted(ok)
-    } done, ${counted(failed)} failed, ${counted(unknown)} unknown; back in ${
-      Math.round(this.slowestRecoveryMs)
-    } ms`;
+      countsText(this.told)
+    }; back in ${Math.round(this.slowestRecoveryMs)} ms`;
   }
 }
-
-type Told = "ok" | "failed" | "unknown";
 
 /** A daemon whose disk fails again and again. */
 class Stage implements AsyncDisposable {
@@ -139,24 +136,28 @@ class Stage implements AsyncDisposable {
     ending: "recovers" | "killed",
   ): Promise<{ failures: string[]; injected: number }> {
     await this.#startWithFullLog();
-    const firstId = this.#nextId;
+    const ledger = new ToldLedger();
     await using trace = await Trace.attach(this.daemon.pid, this.#traceArgs(fault, n));
-    const failures: string[] = [];
-    const told = await this.#write(failures);
+    await this.#write(fault, ledger);
+    const { failures } = ledger;
     // The daemon is alive whatever its disk does.
     await using client = await WireClient.open(this.daemon.endpoint);
     if ((await client.ask({ type: "Ping" })).status !== "ok") failures.push("Ping failed");
     if (ending === "killed") await this.daemon.kill();
-    const injected = (await trace.end()).split("(INJECTED)").length - 1;
+    const lines = (await trace.end()).split("\n");
+    const injected =
+      lines.filter((line) => line.includes("(INJECTED)") && line.includes(fault.call)).length;
     if (ending === "recovers") {
       failures.push(...await this.#recover(client));
-      failures.push(...await this.#compare(firstId, told, "in the daemon that went on"));
+      failures.push(...await this.#compare(ledger, "in the daemon that went on"));
     }
     await this.daemon.restart();
-    failures.push(...await this.#compare(firstId, told, "after a restart"));
+    failures.push(...await this.#compare(ledger, "after a restart"));
     this.tally.faults++;
     this.tally.calls += injected;
-    for (const each of told.values()) this.tally.told[each]++;
+    for (const told of ["ok", "failed", "unknown"] as const) {
+      this.tally.told[told] += ledger.counts[told];
+    }
     const where = `${nameOf(fault)} at call ${n}, ${ending}`;
     return { failures: failures.map((failure) => `${where}: ${failure}`), injected };
   }
@@ -193,34 +194,36 @@ class Stage implements AsyncDisposable {
     ];
   }
 
-  /** Lets all clients write; gives what they were told of each row. */
-  async #write(failures: string[]): Promise<Map<number, Told>> {
-    const told = new Map<number, Told>();
+  /** Lets all clients write, and notes what they are told. */
+  async #write({ call }: Fault, ledger: ToldLedger): Promise<void> {
+    // What SQLite makes of a read that failed.
+    const codes = call === "pread64" ? [...CODES, "SQL_ERROR"] : CODES;
     await Promise.all(
       Array.from({ length: CLIENTS }, async (_, c) => {
         await using client = await WireClient.open(this.daemon.endpoint);
-        const waiting = new Map<number, number>();
-        const send = (i: number) => {
-          const id = this.#nextId++;
-          waiting.set(id, i);
-          client.send({ type: "ExecBatch", id, timeout_ms: 10_000, stmts: statements(id, c, i) });
-        };
+        const waiting = new Set<number>();
         let sent = 0;
-        while (sent < IN_FLIGHT) send(sent++);
+        const send = () => {
+          const id = this.#nextId++;
+          waiting.add(id);
+          const isLong = c === 2 && sent === 1;
+          sent++;
+          client.send({ type: "ExecBatch", id, timeout_ms: 10_000, stmts: statements(id, isLong) });
+        };
+        for (let i = 0; i < c; i++) send();
+        send();
         while (waiting.size > 0) {
           const answer = await client.next(ANSWER_MS_MAX);
           if (answer === null) {
-            for (const id of waiting.keys()) told.set(id, "unknown");
-            failures.push(`client ${c} got no answer to ${[...waiting.keys()]}`);
+            for (const id of waiting) ledger.note(id, null, codes);
             return;
           }
           waiting.delete(answer.id);
-          told.set(answer.id, toldBy(answer, failures));
-          if (sent < REQUESTS_EACH) send(sent++);
+          ledger.note(answer.id, answer, codes);
+          if (sent < REQUESTS_EACH) send();
         }
       }),
     );
-    return told;
   }
 
   /** The disk works again: so must the daemon, without a restart. */
@@ -241,47 +244,25 @@ class Stage implements AsyncDisposable {
     }
   }
 
-  async #compare(
-    firstId: number,
-    told: ReadonlyMap<number, Told>,
-    where: string,
-  ): Promise<string[]> {
-    const failures: string[] = [];
+  async #compare(ledger: ToldLedger, where: string): Promise<string[]> {
     await using client = await WireClient.open(this.daemon.endpoint);
-    const found = await rows(client, "select id, a from t where id >= ?", firstId);
-    const there = new Map(found.map(([id, a]) => [id as number, a as number]));
-    for (const [id, how] of told) {
-      if (how === "ok" && !there.has(id)) failures.push(`${id} was acknowledged and is not there`);
-      if (how === "failed" && there.has(id)) {
-        failures.push(`${id} was said to have failed and is there`);
-      }
-      // A request of many statements is there whole or not at all.
-      if (there.has(id) && there.get(id) !== id) failures.push(`${id} is there in part`);
-    }
+    const found = await rows(client, "select id, a = id from t") as [id: number, whole: number][];
+    const failures = ledger.compare(new Set(found.map(([id]) => id)));
+    // A request of many statements is there whole or not at all.
+    for (const [id, whole] of found) if (!whole) failures.push(`${id} is there in part`);
     const [[integrity]] = await rows(client, "pragma integrity_check");
     if (integrity !== "ok") failures.push(`integrity_check says ${integrity}`);
     return failures.map((failure) => `${failure}, ${where}`);
   }
 }
 
-/** Most requests share a commit; one has so many statements that it runs alone, off the loop. */
-function statements(id: number, client: number, i: number) {
-  const insert = {
-    sql: "insert into t values (?, ?)",
-    params: [id, client === 2 && i === 1 ? 0 : id],
-  };
-  if (client !== 2 || i !== 1) return [insert];
+/** Most requests share a commit; a long one runs alone, off the loop. */
+function statements(id: number, isLong: boolean) {
+  const insert = { sql: "insert into t values (?, ?)", params: [id, isLong ? 0 : id] };
+  if (!isLong) return [insert];
   const steps = Array.from({ length: 501 }, (_, step) => ({
     sql: "update t set a = ? where id = ?",
-    params: [step === 500 ? id : step, id],
+    params: [step === 500 ? id : 0, id],
   }));
   return [insert, ...steps];
-}
-
-function toldBy(answer: Answer, failures: string[]): Told {
-  if (answer.status === "ok") return "ok";
-  if (!["DISK_FULL", "DISK_FAILED", "OUTCOME_UNKNOWN"].includes(answer.code)) {
-    failures.push(`an answer that does not tell what happened: ${JSON.stringify(answer)}`);
-  }
-  return answer.retry === "unknown" ? "unknown" : "failed";
 }
