@@ -5,39 +5,61 @@
  */
 import { dirname, resolve } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
+import { fileIdentity } from "../process/file_identity.ts";
+import { type Unfit, unfitFileSystem, unfitPath } from "../process/file_system.ts";
 
 /**
- * Makes sure that there is a file at `path`, an empty one if there was none, and gives its real path. Nothing else is
- * created.
+ * Makes sure that there is a file at `path` that can be served, an empty one if there was none, and gives its real path.
+ * Nothing else is created, and nothing at all where it would be refused.
  *
  * @throws {SkylineError} `CANNOT_OPEN`, saying what is in the way.
  */
 export function prepareFile(path: string): string {
   const absolute = resolve(path);
   try {
-    createIfMissing(absolute);
-    return Deno.realPathSync(absolute).replace(
-      /^\\\\\?\\(?:UNC(?=\\))?/,
-      (prefix) => prefix.endsWith("UNC") ? "\\" : "",
-    );
+    refuse(absolute, unfitPath(absolute));
+    const info = statOrNull(absolute);
+    if (info === null) createIn(dirname(absolute), absolute);
+    else checkFile(absolute, info);
+    return Deno.realPathSync(absolute).replace(/^\\\\\?\\/, "");
   } catch (error) {
     throw error instanceof SkylineError ? error : cannotOpen(absolute, reasonOf(error, absolute));
   }
 }
 
-function createIfMissing(path: string): void {
-  const info = statOrNull(path);
-  if (info?.isDirectory) {
+function createIn(folder: string, path: string): void {
+  if (statOrNull(folder) === null) {
+    throw cannotOpen(path, `folder ${folder} does not exist`, "Create the folder first");
+  }
+  refuse(path, unfitFileSystem(Deno.realPathSync(folder)));
+  // Nothing of SQLite's is open on a file that did not exist: closing a descriptor drops no locks.
+  try {
+    Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
+  } catch (error) {
+    // Another start was first; which of the two serves it, the lock decides.
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+}
+
+function checkFile(path: string, info: Deno.FileInfo): void {
+  if (info.isDirectory) {
     throw cannotOpen(path, "it is a folder", "Name a file in it, such as app.db");
   }
-  if (info !== null && !info.isFile) throw cannotOpen(path, "it is not a regular file");
-  if (info !== null) return;
-  const folder = statOrNull(dirname(path));
-  if (folder === null) {
-    throw cannotOpen(path, `folder ${dirname(path)} does not exist`, "Create the folder first");
-  }
-  // Nothing of SQLite's is open on a file that did not exist: closing a descriptor drops no locks.
-  Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
+  if (!info.isFile) throw cannotOpen(path, "it is not a regular file");
+  refuse(path, unfitFileSystem(Deno.realPathSync(path)));
+  const { links } = fileIdentity(path);
+  if (links === 1) return;
+  throw cannotOpen(
+    path,
+    `it has ${links} names (hard links); by another one, a program would use another -wal and damage it`,
+    Deno.build.os === "windows"
+      ? `Find them with: fsutil hardlink list "${path}", and keep one, or serve a copy`
+      : `Find them with: find FOLDER -samefile '${path}', and keep one, or serve a copy`,
+  );
+}
+
+function refuse(path: string, unfit: Unfit | null): void {
+  if (unfit) throw cannotOpen(path, unfit.reason, unfit.hint);
 }
 
 function statOrNull(path: string): Deno.FileInfo | null {

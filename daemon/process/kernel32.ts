@@ -16,6 +16,7 @@ const SYMBOLS = {
   },
   CreateMutexW: { parameters: ["pointer", "i32", "buffer"], result: "pointer" },
   GetConsoleProcessList: { parameters: ["buffer", "u32"], result: "u32" },
+  GetDriveTypeW: { parameters: ["buffer"], result: "u32" },
   GetFileInformationByHandle: { parameters: ["pointer", "buffer"], result: "i32" },
   GetStdHandle: { parameters: ["u32"], result: "pointer" },
   MapViewOfFile: {

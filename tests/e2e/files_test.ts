@@ -145,6 +145,26 @@ folderTest("start refuses a device and a socket", async (folder) => {
   assertRefused(await runCommand(["start", pipe]), /not a regular file/);
 }, { ignore: Deno.build.os === "windows" });
 
+folderTest("start refuses a file with several names, and says how to find them", async (folder) => {
+  const [file, other] = [join(folder, "app.db"), join(folder, "other.db")];
+  const direct = new DatabaseSync(file);
+  direct.exec("create table t(a)");
+  direct.close();
+  Deno.linkSync(file, other);
+  const before = await Deno.readFile(file);
+  for (const name of [file, other]) {
+    const result = await runCommand(["start", name]);
+    assertRefused(result, /Cannot open database .*: it has 2 names \(hard links\)/);
+    assert.match(result.stderr, /hint: .*(-samefile|hardlink list)/);
+  }
+  assert.deepEqual(names(folder), ["app.db", "other.db"]);
+  assert.deepEqual(await Deno.readFile(file), before);
+  await Deno.remove(other);
+  await using daemon = await startDaemon({ files: [file] });
+  await using client = await WireClient.open(daemon.endpoint);
+  await exec(client, "insert into t values (1)");
+});
+
 folderTest("start takes a database that exists, and an empty file", async (folder) => {
   const file = join(folder, "existing.db");
   const direct = new DatabaseSync(file);
