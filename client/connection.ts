@@ -1,165 +1,156 @@
 /**
- * One connection to a daemon: requests go out as they come, many at once, and each gets its own answer or error.
+ * The connection to a daemon as its users see it: many requests at once, each gets its own answer or error. Below it,
+ * connections come and go; what is unanswered meanwhile may be sent again.
  *
  * @module
  */
-import { Buffer } from "node:buffer";
-import type { Socket } from "node:net";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { SkylineError } from "./errors.ts";
-import { encodeFrame, FrameDecoder } from "./frame.ts";
-import { decodeJson } from "./json.ts";
-import type { ErrorAnswer, Request, RequestId } from "./protocol.ts";
-import { openSocket } from "./socket.ts";
+import { Call, errorOf } from "./call.ts";
+import { type ErrorCode, SkylineError } from "./errors.ts";
+import { encodeFrame } from "./frame.ts";
+import { Link, type LinkOwner, type OkAnswer } from "./link.ts";
+import type { ErrorAnswer, Request } from "./protocol.ts";
+import { Session } from "./session.ts";
+
+/** How to connect. */
+export interface OpenOptions {
+  /** Milliseconds that connecting may take, 10,000 by default; 0: no bound. */
+  readonly timeoutMs?: number;
+  /**
+   * Send again what got no answer, or what the daemon does not take for now: reads, and writes, which carry the numbers
+   * of a session for that. `false` by default.
+   */
+  readonly retry?: boolean;
+}
 
 /** What one request may be given. */
 export interface RequestOptions {
-  /** Milliseconds until it is given up with `TIMEOUT`; 0, the default: never. */
+  /** Milliseconds until it is given up, repetitions included; 0, the default: never. */
   readonly timeoutMs?: number;
-  /** It has no effect, so that losing its answer loses nothing: such an error's `retry` is `safe`. */
-  readonly readOnly?: boolean;
-}
-
-/** An answer that is not an error. */
-export interface OkAnswer {
-  readonly status: "ok";
-  readonly id?: RequestId;
 }
 
 /** Bytes handed to the socket at once: larger gains nothing, and what is not handed over can still be taken back. */
 const WRITE_BYTES = 256 * 1024;
+/** Before sending again; doubled each time, until an answer comes. */
+const PAUSE_MS_FIRST = 10;
+const PAUSE_MS_MAX = 250;
+/** One attempt to connect of a client that tries again: so soon its calls know the reason. */
+const ATTEMPT_MS = 1_000;
+const BYE_MS = 1_000;
+/** Settled calls at the front of the outbox that are worth removing. */
+const COMPACT_COUNT = 4_096;
 
-/** A request whose answer has not come. */
-class Pending {
-  readonly resolve: (answer: OkAnswer) => void;
-  readonly reject: (error: SkylineError) => void;
-  readonly readOnly: boolean;
-  readonly deadlineAt: number;
-  /** The frame until it is handed to the socket. */
-  frame: Uint8Array | null;
-
-  constructor(
-    resolve: (answer: OkAnswer) => void,
-    reject: (error: SkylineError) => void,
-    frame: Uint8Array,
-    readOnly: boolean,
-    deadlineAt: number,
-  ) {
-    this.resolve = resolve;
-    this.reject = reject;
-    this.frame = frame;
-    this.readOnly = readOnly;
-    this.deadlineAt = deadlineAt;
-  }
-
-  /** What its sender may do when it gets no answer. */
-  get retry(): "safe" | "unknown" {
-    return this.readOnly || this.frame !== null ? "safe" : "unknown";
-  }
-}
+/** Answers that say "not now": a client that retries sends the request again. */
+const NOT_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "SEQUENCE_GAP",
+  "CLIENT_FORGOTTEN",
+  "QUEUE_FULL",
+  "SHUTTING_DOWN",
+  "OUTCOME_UNKNOWN",
+]);
 
 /**
- * A connection to a daemon. It keeps the process alive only while answers are awaited. Nothing is sent again by itself:
- * once the connection has ended, every request fails.
+ * A connection to a daemon, opened anew by the next request when it has ended. It keeps the process alive only while
+ * answers are awaited.
+ *
+ * Requests are sent in the order in which they were made. With `retry`, what is unanswered stays in that order: once
+ * everything in flight is answered, refused for now, or lost with its connection, the rest is sent again from the first.
  */
 export class Connection {
   /** The pipe's name or the socket's path. */
   readonly endpoint: string;
-  readonly #socket: Socket;
-  readonly #decoder = new FrameDecoder();
-  readonly #inFlight = new Map<RequestId, Pending>();
-  readonly #gone = Promise.withResolvers<void>();
+  /** All that is unanswered, by `id`, in the order in which it was asked for. */
+  readonly #calls = new Map<number, Call>();
+  /** Calls in that order; those before `#sentTo` were sent. Settled ones stay until their turn. */
+  #outbox: Call[] = [];
+  #sentTo = 0;
+  /** Sent on this link, not answered and not given up. */
+  #inFlight = 0;
   #nextId = 1;
-  /** Requests whose frames wait for the end of this turn, or for the socket to take more. */
-  #outbox: Pending[] = [];
+  #link: Link | null = null;
+  readonly #owner: LinkOwner;
+  #session: Session | null = null;
+  #retry: boolean;
+  readonly #dialMs: number;
+  /** Nothing is sent before what was refused is: it would come out of order. */
+  #isHeld = false;
+  #pauseMs = PAUSE_MS_FIRST;
+  #pause: NodeJS.Timeout | undefined;
+  #isDialing = false;
   #flushPlanned = false;
   readonly #flushNow = (): void => this.#flush();
-  #socketFull = false;
-  /** Why requests are refused: this connection was closed, or has ended. */
-  #refusal: SkylineError | null = null;
-  #socketError: Error | undefined;
-  #idle: (() => void) | null = null;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Infinity;
+  /** It takes no more requests. */
+  #closed = false;
+  #closing: Promise<void> | null = null;
+  #idle: (() => void) | null = null;
 
-  private constructor(endpoint: string, socket: Socket) {
+  private constructor(endpoint: string, retry: boolean, dialMs: number) {
     this.endpoint = endpoint;
-    this.#socket = socket;
-    socket.unref();
-    socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
-    socket.on("drain", () => {
-      this.#socketFull = false;
-      this.#flush();
-    });
-    socket.on("error", (error) => this.#socketError = error);
-    socket.on("close", () => {
-      this.#end(this.#lost("The connection ended", this.#socketError));
-      this.#gone.resolve();
-    });
+    this.#retry = retry;
+    this.#dialMs = dialMs;
+    this.#owner = {
+      answered: (answer) => this.#answered(answer),
+      arrived: () => this.#proceed(),
+      writable: () => this.#flush(),
+      ended: (reason) => this.#lost(reason),
+    };
   }
 
   /**
-   * Connects to an endpoint, of `endpointOf` or `endpointOfName`.
+   * Connects to an endpoint, of `endpointOf` or `endpointOfName`: one attempt, whatever `retry` is.
    *
-   * @param options `timeoutMs`: milliseconds that it may take, 10,000 by default; 0: no bound.
    * @throws {SkylineError} `NOT_RUNNING`, `NO_PERMISSION`, `TIMEOUT`, `TOO_MANY_CONNECTIONS`.
    */
-  static async open(
-    endpoint: string,
-    options: { readonly timeoutMs?: number } = {},
-  ): Promise<Connection> {
-    return new Connection(endpoint, await openSocket(endpoint, options.timeoutMs ?? 10_000));
-  }
-
-  /** Resolves when the connection has ended, whoever ended it. */
-  get gone(): Promise<void> {
-    return this.#gone.promise;
+  static async open(endpoint: string, options: OpenOptions = {}): Promise<Connection> {
+    const dialMs = options.timeoutMs ?? 10_000;
+    const connection = new Connection(endpoint, options.retry ?? false, dialMs);
+    connection.#link = await Link.open(endpoint, dialMs, connection.#owner);
+    return connection;
   }
 
   /** Sends a request of plain JSON; {@link Connection.requestText} tells the rest. */
-  request<Answer extends OkAnswer>(fields: Request, options?: RequestOptions): Promise<Answer> {
-    return this.requestText(JSON.stringify(fields).slice(1, -1), options);
+  request<Answer extends OkAnswer>(request: Request, options?: RequestOptions): Promise<Answer> {
+    const { type, ...members } = request;
+    return this.requestText(type, JSON.stringify(members).slice(1, -1), options);
   }
 
   /**
-   * Sends a request that is given as JSON text: the members of its object without the braces and without `id`. Only so can
-   * exact integers and REALs be written.
+   * Sends a request that is given as JSON text: the members of its object without the braces and without `id`, `type`,
+   * `timeout_ms` and those of a session. Only so can exact integers and REALs be written.
    *
    * @returns the answer as `decodeJson` gives it.
-   * @throws {SkylineError} the daemon's error; `TIMEOUT`, `CONNECTION_LOST`, `CLOSED`, `FRAME_TOO_LARGE`.
+   * @throws {SkylineError} the daemon's error. `CLOSED`, `FRAME_TOO_LARGE`. `CONNECTION_LOST`, `TIMEOUT` and what
+   * {@link Connection.open} throws; for a write that may have taken effect all the same, `OUTCOME_UNKNOWN`.
    */
   requestText<Answer extends OkAnswer>(
+    type: Request["type"],
     members: string,
     options?: RequestOptions,
   ): Promise<Answer> {
-    return new Promise<OkAnswer>((resolve, reject) => {
-      if (this.#refusal !== null) throw copyOf(this.#refusal);
-      const id = this.#nextId++;
-      const frame = encodeFrame(`{"id":${id},${members}}`);
-      const timeoutMs = options?.timeoutMs ?? 0;
-      const deadlineAt = timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
-      const pending = new Pending(resolve, reject, frame, options?.readOnly ?? false, deadlineAt);
-      if (this.#inFlight.size === 0) this.#socket.ref();
-      this.#inFlight.set(id, pending);
-      this.#outbox.push(pending);
-      if (deadlineAt < this.#timerAt) this.#armTimer(deadlineAt);
-      if (!this.#flushPlanned && !this.#socketFull) {
-        this.#flushPlanned = true;
-        // After this turn, so that what is asked for in one turn goes out in one write.
-        process.nextTick(this.#flushNow);
-      }
-    }) as Promise<Answer>;
+    if (this.#closed) {
+      return Promise.reject(new SkylineError("CLOSED", "This connection was closed"));
+    }
+    return this.#enqueue<Answer>(type, members, options?.timeoutMs ?? 0);
   }
 
-  /** Takes no more requests, waits for the answers in flight, and ends the connection. */
-  async close(): Promise<void> {
-    if (this.#refusal === null) {
-      this.#refusal = new SkylineError("CLOSED", "This connection was closed");
-      if (this.#inFlight.size > 0) await new Promise<void>((resolve) => this.#idle = resolve);
-      this.#end(this.#refusal);
-    }
-    await this.#gone.promise;
+  /** Asks the daemon to end, and repeats nothing any more, neither this nor what is unanswered. Takes no more requests. */
+  shutdown(timeoutMs: number): Promise<OkAnswer> {
+    const answer = this.requestText("Shutdown", "", { timeoutMs });
+    this.#closed = true;
+    this.#retry = false;
+    return answer;
+  }
+
+  /**
+   * Takes no more requests, waits until those that were made have their answers or are given up, ends the session where
+   * there is a connection to say so on, and ends the connection.
+   */
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.#closing ??= this.#close();
   }
 
   /** Closes: see {@link Connection.close}. */
@@ -167,57 +158,222 @@ export class Connection {
     return this.close();
   }
 
+  async #close(): Promise<void> {
+    if (this.#calls.size > 0) await new Promise<void>((resolve) => this.#idle = resolve);
+    if (this.#retry && this.#session !== null && this.#link !== null) {
+      // Without an answer the daemon forgets the session by itself, later.
+      await this.#enqueue("Bye", `"client":"${this.#session.client}"`, BYE_MS).catch(() => {});
+    }
+    this.#armTimer(Infinity);
+    await this.#endLink();
+  }
+
+  #enqueue<Answer extends OkAnswer>(
+    type: Request["type"],
+    members: string,
+    timeoutMs: number,
+  ): Promise<Answer> {
+    return new Promise<OkAnswer>((resolve, reject) => {
+      const deadlineAt = timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
+      const call = new Call(this.#nextId++, type, members, deadlineAt, resolve, reject);
+      if (this.#calls.size === 0) this.#link?.ref();
+      this.#calls.set(call.id, call);
+      this.#outbox.push(call);
+      if (deadlineAt < this.#timerAt) this.#armTimer(deadlineAt);
+      if (this.#link !== null) this.#planFlush();
+      else if (!this.#isDialing && this.#pause === undefined) this.#dial();
+    }) as Promise<Answer>;
+  }
+
+  #planFlush(): void {
+    if (this.#flushPlanned) return;
+    this.#flushPlanned = true;
+    // After this turn, so that what is asked for in one turn goes out in one write.
+    process.nextTick(this.#flushNow);
+  }
+
   #flush(): void {
     this.#flushPlanned = false;
-    let taken = 0;
-    while (taken < this.#outbox.length && !this.#socketFull) {
-      const frames: Uint8Array[] = [];
-      for (let bytes = 0; taken < this.#outbox.length && bytes < WRITE_BYTES; taken++) {
-        const pending = this.#outbox[taken];
-        // It was given up before its turn came.
-        if (pending.frame === null) continue;
-        frames.push(pending.frame);
-        bytes += pending.frame.length;
-        pending.frame = null;
-      }
+    while (this.#link !== null && !this.#link.full && !this.#isHeld) {
+      const frames = this.#nextFrames();
       if (frames.length === 0) break;
-      this.#socketFull = !this.#socket.write(
-        frames.length === 1 ? frames[0] : Buffer.concat(frames),
-      );
+      this.#link.write(frames);
     }
-    this.#outbox = taken === this.#outbox.length ? [] : this.#outbox.slice(taken);
+    if (this.#sentTo === this.#outbox.length) {
+      this.#outbox = [];
+      this.#sentTo = 0;
+    } else if (this.#sentTo > COMPACT_COUNT && 2 * this.#sentTo > this.#outbox.length) {
+      this.#outbox = this.#outbox.slice(this.#sentTo);
+      this.#sentTo = 0;
+    }
+    if (this.#calls.size === 0) this.#rest();
   }
 
-  #receive(chunk: Uint8Array): void {
-    try {
-      this.#decoder.push(chunk);
-      for (let body = this.#decoder.take(); body !== null; body = this.#decoder.take()) {
-        this.#settle(decodeJson(body).value as OkAnswer | ErrorAnswer);
+  #nextFrames(): Uint8Array[] {
+    const frames: Uint8Array[] = [];
+    const now = performance.now();
+    for (let bytes = 0; bytes < WRITE_BYTES && this.#sentTo < this.#outbox.length; this.#sentTo++) {
+      const call = this.#outbox[this.#sentTo];
+      if (call.state !== "waiting") continue;
+      if (call.deadlineAt <= now) {
+        this.#fail(call, call.reason ?? late());
+        continue;
       }
-    } catch (error) {
-      this.#end(this.#lost("The daemon's answer cannot be read", error as Error));
+      if (this.#isNumbered(call) && call.seq === 0) {
+        this.#session ??= new Session();
+        call.seq = this.#session.take();
+        if (call.seq === 0) break;
+      }
+      try {
+        const session = call.seq === 0 ? "" : this.#session!.members(call.seq);
+        const frame = encodeFrame(call.text(session, now));
+        bytes += frame.length;
+        frames.push(frame);
+      } catch (error) {
+        this.#fail(call, error as SkylineError);
+        continue;
+      }
+      call.state = "sent";
+      call.reason = null;
+      this.#inFlight++;
     }
-    if (this.#inFlight.size === 0) this.#rest();
+    return frames;
   }
 
-  #settle(answer: OkAnswer | ErrorAnswer): void {
+  #isNumbered(call: Call): boolean {
+    return this.#retry && call.rule.repeat === true && !call.rule.readOnly;
+  }
+
+  #answered(answer: OkAnswer | ErrorAnswer): void {
     if (answer.id === undefined) {
       // What the daemon says of no request is about the connection, and the last that it says.
-      if (answer.status === "error") this.#end(errorOf(answer));
+      if (answer.status !== "error") return;
+      this.#link!.close();
+      this.#lost(errorOf(answer));
       return;
     }
-    const pending = this.#inFlight.get(answer.id);
+    const call = this.#calls.get(answer.id as number);
     // Given up before.
-    if (pending === undefined) return;
-    this.#inFlight.delete(answer.id);
-    if (answer.status === "ok") pending.resolve(answer);
-    else pending.reject(errorOf(answer));
+    if (call === undefined) return;
+    if (answer.status === "error" && this.#retry && call.rule.repeat && NOT_NOW.has(answer.code)) {
+      this.#refused(call, errorOf(answer));
+      return;
+    }
+    this.#pauseMs = PAUSE_MS_FIRST;
+    this.#settle(call);
+    if (answer.status === "ok") call.succeed(answer);
+    else call.failByAnswer(answer);
+  }
+
+  #refused(call: Call, reason: SkylineError): void {
+    call.state = "refused";
+    call.reason = reason;
+    if (reason.code === "OUTCOME_UNKNOWN") call.inDoubt = true;
+    if (reason.code === "CLIENT_FORGOTTEN" && this.#session) this.#session.forgotten = true;
+    this.#inFlight--;
+    this.#isHeld = true;
+    if (call.deadlineAt < this.#timerAt) this.#armTimer(call.deadlineAt);
+  }
+
+  #lost(reason: SkylineError): void {
+    this.#link = null;
+    // Refused at the door, or the only one that it can be about; else those that were sent may have been executed.
+    const isSaid = reason.code === "TOO_MANY_CONNECTIONS" ||
+      (reason.code !== "CONNECTION_LOST" && this.#inFlight === 1);
+    for (const call of this.#calls.values()) {
+      const wasSent = call.state === "sent";
+      if (wasSent && !isSaid) call.inDoubt = !call.rule.readOnly;
+      call.state = "waiting";
+      this.#failOrKeep(call, reason, wasSent && reason.retry === "no");
+    }
+    this.#inFlight = 0;
+    // Those that were waited for past their deadlines are not sent any more.
+    this.#giveUpLate();
+  }
+
+  /** Keeps what may be sent again. */
+  #failOrKeep(call: Call, reason: SkylineError, isFinal: boolean): void {
+    if (this.#retry && call.rule.repeat && !isFinal) call.reason = reason;
+    else this.#fail(call, reason);
+  }
+
+  #fail(call: Call, reason: SkylineError): void {
+    call.fail(reason);
+    this.#settle(call);
+  }
+
+  #settle(call: Call): void {
+    if (call.state === "sent") this.#inFlight--;
+    call.state = "settled";
+    this.#calls.delete(call.id);
+    if (call.seq !== 0) this.#session!.settle(call.seq);
+  }
+
+  /** What comes next, after answers or the lack of them. */
+  #proceed(): void {
+    if (this.#calls.size === 0) this.#rest();
+    else if (this.#link === null || (this.#isHeld && this.#inFlight === 0)) this.#planResume();
+    else if (this.#sentTo < this.#outbox.length) this.#planFlush();
   }
 
   /** Nothing is awaited: the process may end. */
   #rest(): void {
-    this.#socket.unref();
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
+    this.#isHeld = false;
+    this.#outbox = [];
+    this.#sentTo = 0;
+    this.#link?.unref();
     this.#idle?.();
+  }
+
+  #planResume(): void {
+    if (this.#isDialing || this.#pause !== undefined) return;
+    // While it runs it keeps the process alive, as the connection does otherwise.
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      if (this.#link === null) this.#dial();
+      else this.#sendAgain();
+    }, this.#pauseMs);
+    this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MS_MAX);
+  }
+
+  async #dial(): Promise<void> {
+    this.#isDialing = true;
+    try {
+      const timeoutMs = this.#retry ? ATTEMPT_MS : this.#dialMs;
+      this.#link = await Link.open(this.endpoint, timeoutMs, this.#owner);
+      this.#isDialing = false;
+    } catch (error) {
+      this.#isDialing = false;
+      const reason = error as SkylineError;
+      for (const call of this.#calls.values()) {
+        this.#failOrKeep(call, reason, reason.retry === "no");
+      }
+      this.#proceed();
+      return;
+    }
+    if (this.#calls.size > 0) {
+      this.#link.ref();
+      this.#sendAgain();
+    } else if (this.#closed) this.#endLink();
+  }
+
+  /** Sends all that is unanswered, from the first; nothing of it is in flight. */
+  #sendAgain(): void {
+    const isForgotten = this.#session?.forgotten;
+    for (const call of this.#calls.values()) {
+      call.state = "waiting";
+      if (!isForgotten || call.seq === 0) continue;
+      // Under another number it might take effect twice.
+      if (call.inDoubt) this.#fail(call, call.reason!);
+      else call.seq = 0;
+    }
+    if (isForgotten) this.#session = null;
+    this.#isHeld = false;
+    this.#outbox = [...this.#calls.values()];
+    this.#sentTo = 0;
+    this.#flush();
   }
 
   #armTimer(at: number): void {
@@ -231,56 +387,24 @@ export class Connection {
   #giveUpLate(): void {
     const now = performance.now();
     let next = Infinity;
-    for (const [id, pending] of this.#inFlight) {
-      if (pending.deadlineAt > now) {
-        next = Math.min(next, pending.deadlineAt);
-        continue;
-      }
-      this.#inFlight.delete(id);
-      const retry = pending.retry;
-      pending.frame = null;
-      const message = "The daemon did not answer within the time given";
-      const hint = "Give a longer timeoutMs; if the daemon answers nobody, its log may tell why.";
-      pending.reject(new SkylineError("TIMEOUT", message, { retry, hint }));
+    for (const call of this.#calls.values()) {
+      if (call.giveUpAt > now) next = Math.min(next, call.giveUpAt);
+      else this.#fail(call, call.reason ?? late());
     }
     this.#armTimer(next);
-    if (this.#inFlight.size === 0) this.#rest();
+    this.#proceed();
   }
 
-  /** Ends the connection, for `reason` unless it had ended before. */
-  #end(reason: SkylineError): void {
-    this.#refusal ??= copyOf(reason, "safe");
-    this.#armTimer(Infinity);
-    const alone = this.#inFlight.size <= 1;
-    for (const pending of this.#inFlight.values()) {
-      // Refused at the door, or the one that it is about; the others may have been executed all the same.
-      const meant = alone || reason.code === "TOO_MANY_CONNECTIONS";
-      const own = reason.code !== "CONNECTION_LOST" && meant && pending.frame === null;
-      pending.reject(copyOf(reason, own ? reason.retry : pending.retry));
-    }
-    this.#inFlight.clear();
-    this.#outbox = [];
-    this.#idle?.();
-    this.#socket.destroy();
-  }
-
-  #lost(what: string, cause: Error | undefined): SkylineError {
-    const why = cause === undefined ? "" : `: ${cause.message}`;
-    return new SkylineError("CONNECTION_LOST", `${what} (${this.endpoint})${why}`, { cause });
+  #endLink(): Promise<void> | undefined {
+    const link = this.#link;
+    this.#link = null;
+    link?.close();
+    return link?.gone;
   }
 }
 
-function errorOf(answer: ErrorAnswer): SkylineError {
-  return new SkylineError(answer.code, answer.message, {
-    sqliteCode: answer.sqlite_code,
-    statement: answer.statement,
-    retry: answer.retry,
-    hint: answer.hint,
+function late(): SkylineError {
+  return new SkylineError("TIMEOUT", "The daemon did not answer within the time given", {
+    hint: "Give a longer timeoutMs; if the daemon answers nobody, its log may tell why.",
   });
-}
-
-/** An error of its own for each that it is thrown at. */
-function copyOf(error: SkylineError, retry = error.retry): SkylineError {
-  const { sqliteCode, statement, hint, cause } = error;
-  return new SkylineError(error.code, error.message, { sqliteCode, statement, hint, cause, retry });
 }

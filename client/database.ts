@@ -5,11 +5,19 @@
  */
 import { setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
-import { Connection, type OkAnswer } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import { endpointOf, endpointOfName } from "./endpoint.ts";
 import { SkylineError } from "./errors.ts";
 import { WIRE_LIMITS } from "./limits.ts";
-import type { DaemonStatus, ExecBatchAnswer, QueryAnswer, StatusAnswer } from "./protocol.ts";
+import type { OkAnswer } from "./link.ts";
+import type {
+  DaemonStatus,
+  ExecBatchAnswer,
+  QueryAnswer,
+  Request,
+  StatementResult,
+  StatusAnswer,
+} from "./protocol.ts";
 import {
   type BatchResult,
   batchResultOf,
@@ -29,27 +37,45 @@ import type { Integers, SqlParameter, SqlParameters, SqlValue } from "./values.t
 export interface ConnectOptions {
   /** Milliseconds that connecting, and each call by default, may take: 10,000 by default; 0: no bound. */
   readonly timeoutMs?: number;
+  /**
+   * `true`, the default: after a broken connection, a restart of the daemon or an unknown outcome, calls connect again and
+   * are sent again in their order, until their time is over. Each takes effect once. `false`: nothing is ever sent again.
+   */
+  readonly retry?: boolean;
   /** `auto`, the default: INTEGER as `number` where that is exact, else `bigint`. `bigint`: always `bigint`. */
   readonly integers?: Integers;
 }
 
 /** How to do one call. */
 export interface CallOptions {
-  /** Milliseconds that it may take; 0: no bound. By default what `connect` was given. */
+  /**
+   * Milliseconds that it may take, repetitions included; 0: no bound, also where no daemon comes back. By default what
+   * `connect` was given.
+   */
   readonly timeoutMs?: number;
 }
 
+/** How to do one call that writes. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * What the write stands for, such as `order-17`, 1 to 64 characters: under one key it takes effect once within 24 hours,
+   * whichever client or process asks for it. A later call with the key and the same content gets the first one's result,
+   * `replayed`; with another content it is `KEY_REUSED`.
+   */
+  readonly key?: string;
+}
+
 /** How to do one batch. */
-export interface BatchOptions extends CallOptions {
+export interface BatchOptions extends WriteOptions {
   /** Do nothing unless the database's revision is still this one: `REVISION_CHANGED`. */
   readonly ifRev?: number;
 }
 
-/** The client gives up so much later than the daemon, whose answer says what became of the request. */
-const GRACE_MS = 1_000;
 /** SQL texts known to write although rows are asked of them: enough for a program's own, bounded for made-up ones. */
 const WRITING_SQL_MAX = 1_000;
 const GONE_POLL_MS = 20;
+/** Asks for each statement's result. */
+const RESULTS = ',"results":true';
 
 /**
  * Connects to the daemon of a database.
@@ -77,6 +103,9 @@ export function connect(
  * A database behind its daemon. Calls may be made at once and without waiting for one another: those that write take
  * effect in the order in which they were made, and a read sees the writes made before it.
  *
+ * When the connection ends the next call makes another. What then becomes of unanswered calls {@link ConnectOptions.retry}
+ * says; a call that writes and may have taken effect, for all that is known, rejects with `OUTCOME_UNKNOWN`.
+ *
  * Every method that reaches the daemon rejects with {@link SkylineError} when it fails there or on the way, and with
  * TypeError or RangeError when its arguments cannot be meant.
  */
@@ -102,10 +131,14 @@ export class Database {
     if (integers !== "auto" && integers !== "bigint") {
       throw new TypeError(`integers is "auto" or "bigint", not ${String(integers)}`);
     }
-    const connection = await Connection.open(endpointFor(file), { timeoutMs });
+    const retry = options.retry ?? true;
+    if (typeof retry !== "boolean") {
+      throw new TypeError(`retry is true or false, not ${String(retry)}`);
+    }
+    const connection = await Connection.open(endpointFor(file), { timeoutMs, retry });
     try {
       // A daemon that cannot serve one more says so only now, and what is no daemon says nothing.
-      await connection.request({ type: "Ping" }, { timeoutMs, readOnly: true });
+      await connection.request({ type: "Ping" }, { timeoutMs });
     } catch (error) {
       await connection.close();
       throw error;
@@ -114,20 +147,25 @@ export class Database {
   }
 
   /** Executes one statement; resolves when what it did is durable. */
-  async run(sql: string, params?: SqlParameters, options?: CallOptions): Promise<RunResult> {
-    const answer = await this.#write(`{${statementText(sql, params)}}`, options, ',"results":true');
-    const result = answer.results![0];
+  async run(sql: string, params?: SqlParameters, options?: WriteOptions): Promise<RunResult> {
+    const answer = await this.#write(`{${statementText(sql, params)}}`, options, RESULTS);
+    const [result] = resultsOf(answer);
     return {
       changes: result.changes,
       lastInsertRowid: rowidOf(result, this.#integers),
       rev: answer.rev,
+      replayed: answer.replayed === true,
     };
   }
 
   /** Executes a script of several statements without parameters, such as a schema: all of it or nothing. */
-  async exec(script: string, options?: CallOptions): Promise<ExecResult> {
+  async exec(script: string, options?: WriteOptions): Promise<ExecResult> {
     const answer = await this.#write(`{${statementText(script, undefined)}}`, options, "");
-    return { changes: answer.rows_affected, rev: answer.rev };
+    return {
+      changes: answer.rows_affected,
+      rev: answer.rev,
+      replayed: answer.replayed === true,
+    };
   }
 
   /**
@@ -191,10 +229,11 @@ export class Database {
     ).join();
     const { ifRev } = options;
     const condition = ifRev === undefined ? "" : `,"if_rev":${wholeNumber("ifRev", ifRev)}`;
-    const answer = await this.#write(stmts, options, `,"results":true${condition}`);
+    const answer = await this.#write(stmts, options, RESULTS + condition);
     return {
       rev: answer.rev,
-      results: answer.results!.map((result) => batchResultOf(result, this.#integers)),
+      results: resultsOf(answer).map((result) => batchResultOf(result, this.#integers)),
+      replayed: answer.replayed === true,
     };
   }
 
@@ -218,30 +257,34 @@ export class Database {
   /** How the daemon is doing: what `skylinedb-daemon status --json` shows. */
   async status(options?: CallOptions): Promise<DaemonStatus> {
     const timeoutMs = this.#timeout(options);
-    const { status: _, id: __, ...status } = await this.#send<StatusAnswer>(
-      '"type":"Status"',
-      { timeoutMs, readOnly: true },
+    const { status: _, id: __, ...status } = await traced(
+      this.#connection.request<StatusAnswer>({ type: "Status" }, { timeoutMs }),
     );
     return status;
   }
 
-  /** Waits for the calls in flight and ends the connection. Further calls reject with `CLOSED`. */
+  /**
+   * Waits for the calls that were made, their repetitions included, and ends the connection. Further calls reject with
+   * `CLOSED`.
+   */
   close(): Promise<void> {
     return this.#connection.close();
   }
 
   /**
    * Ends the daemon, for everyone: it completes what it has taken, and this resolves when it does not listen any more, so
-   * that its files can be replaced. This client is closed by it.
+   * that its files can be replaced. This client is closed by it, and sends nothing again from now on.
    */
   async shutdown(options?: CallOptions): Promise<void> {
     const timeoutMs = this.#timeout(options);
     const giveUpAt = timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
     try {
-      await this.#send('"type":"Shutdown"', { timeoutMs });
+      await traced(this.#connection.shutdown(timeoutMs));
     } catch (error) {
-      // It was already ending, and is gone without an answer.
-      if (!(error instanceof SkylineError && error.code === "CONNECTION_LOST")) throw error;
+      // It was already ending, or had ended, and is gone without an answer.
+      const isGone = error instanceof SkylineError &&
+        (error.code === "CONNECTION_LOST" || error.code === "NOT_RUNNING");
+      if (!isGone) throw error;
     }
     await this.#connection.close();
     while (await isListening(this.#connection.endpoint)) {
@@ -267,14 +310,15 @@ export class Database {
     const statement = statementText(sql, params);
     if (!this.#writingSql.has(sql)) {
       try {
-        return await this.#call<QueryAnswer>(`"type":"Query",${statement}`, options, true);
+        return await this.#call<QueryAnswer>("Query", statement, options);
       } catch (error) {
         if (!(error instanceof SkylineError && error.code === "NOT_READ_ONLY")) throw error;
       }
       this.#rememberWriting(sql);
     }
-    const { rev, results } = await this.#write(`{${statement}}`, options, ',"results":true');
-    return { rev, columns: results![0].columns ?? [], rows: results![0].rows ?? [] };
+    const answer = await this.#write(`{${statement}}`, options, RESULTS);
+    const [{ columns = [], rows = [] }] = resultsOf(answer);
+    return { rev: answer.rev, columns, rows };
   }
 
   #rememberWriting(sql: string): void {
@@ -289,43 +333,53 @@ export class Database {
 
   #write(
     stmts: string,
-    options: CallOptions | undefined,
+    options: WriteOptions | undefined,
     further: string,
   ): Promise<ExecBatchAnswer> {
-    return this.#call(`"type":"ExecBatch","stmts":[${stmts}]${further}`, options, false);
+    const key = options?.key === undefined ? "" : `,"key":${keyText(options.key)}`;
+    return this.#call("ExecBatch", `"stmts":[${stmts}]${further}${key}`, options);
   }
 
-  /** Sends a request that the daemon ends by a deadline. */
   #call<Answer extends OkAnswer>(
+    type: Request["type"],
     members: string,
     options: CallOptions | undefined,
-    readOnly: boolean,
   ): Promise<Answer> {
     const timeoutMs = this.#timeout(options);
-    const bound = timeoutMs === 0 ? WIRE_LIMITS.timeoutMsMax : timeoutMs;
-    return this.#send(`${members},"timeout_ms":${bound}`, {
-      timeoutMs: timeoutMs === 0 ? 0 : timeoutMs + GRACE_MS,
-      readOnly,
-    });
-  }
-
-  async #send<Answer extends OkAnswer>(
-    members: string,
-    options: { readonly timeoutMs: number; readonly readOnly?: boolean },
-  ): Promise<Answer> {
-    try {
-      return await this.#connection.requestText<Answer>(members, options);
-    } catch (error) {
-      // The error was made where the answer came in; here the stack leads to who asked.
-      if (error instanceof SkylineError) Error.captureStackTrace(error);
-      throw error;
-    }
+    return traced(this.#connection.requestText<Answer>(type, members, { timeoutMs }));
   }
 
   #timeout(options: CallOptions | undefined): number {
     const given = options?.timeoutMs;
     return given === undefined ? this.#timeoutMs : timeoutOf(given);
   }
+}
+
+/** An error was made where its answer came in; with this its stack leads to who asked. */
+async function traced<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof SkylineError) Error.captureStackTrace(error);
+    throw error;
+  }
+}
+
+/** The results that were asked for; a repeated answer may come without. */
+function resultsOf({ results, rev }: ExecBatchAnswer): readonly StatementResult[] {
+  if (results !== undefined) return results;
+  throw new SkylineError(
+    "RESULT_FORGOTTEN",
+    `The request took effect with revision ${rev}, but its results were lost with the connection and are kept no longer`,
+  );
+}
+
+function keyText(key: string): string {
+  const isKey = typeof key === "string" && key !== "" && key.length <= WIRE_LIMITS.nameLengthMax;
+  if (!isKey) {
+    throw new TypeError(`key is a string of 1 to ${WIRE_LIMITS.nameLengthMax} characters`);
+  }
+  return JSON.stringify(key);
 }
 
 function timeoutOf(timeoutMs: number): number {

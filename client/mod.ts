@@ -19,6 +19,7 @@ export {
   connect,
   type ConnectOptions,
   Database,
+  type WriteOptions,
 } from "./database.ts";
 export { type ErrorCode, type ErrorDetails, type Retry, SkylineError } from "./errors.ts";
 export type { DaemonStatus, DatabaseStatus, Expectation } from "./protocol.ts";

@@ -17,6 +17,11 @@ export interface RunResult {
   readonly lastInsertRowid: number | bigint;
   /** The database's revision that this request made; each successful write makes one of its own. */
   readonly rev: number;
+  /**
+   * Whether it had been executed before, by an earlier sending of this call or by another call of its key, and this is
+   * the result of then.
+   */
+  readonly replayed: boolean;
 }
 
 /** What a query returned. */
@@ -45,6 +50,11 @@ export interface BatchResult {
   readonly rev: number;
   /** One for each statement, in their order. */
   readonly results: BatchStatementResult[];
+  /**
+   * Whether it had been executed before, by an earlier sending of this call or by another call of its key, and this is
+   * the result of then.
+   */
+  readonly replayed: boolean;
 }
 
 /** What a script did. */
@@ -53,6 +63,11 @@ export interface ExecResult {
   readonly changes: number;
   /** The database's revision that this script made. */
   readonly rev: number;
+  /**
+   * Whether it had been executed before, by an earlier sending of this call or by another call of its key, and this is
+   * the result of then.
+   */
+  readonly replayed: boolean;
 }
 
 /** The rows of an answer, their values turned into those of JavaScript in place: an answer is nobody else's. */

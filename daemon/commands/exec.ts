@@ -9,9 +9,6 @@ import { print } from "./output.ts";
 import { jsonText, type RowFormat, type Rows, rowsText } from "./result_text.ts";
 import { withDaemonOf } from "./target.ts";
 
-/** The client gives up so much later than the daemon, whose answer says what became of the request. */
-export const GRACE_MS = 1_000;
-
 /** Executes SQL texts as one transaction and prints the rows they return, then what was changed. */
 export async function exec(
   file: string,
@@ -24,8 +21,7 @@ export async function exec(
       type: "ExecBatch",
       stmts: sql.map((text) => ({ sql: text })),
       results: true,
-      timeout_ms: timeoutMs,
-    }, { timeoutMs: timeoutMs + GRACE_MS }));
+    }, { timeoutMs }));
   if (format === "json") print(answerText(answer));
   else await printRows(answer, format);
   return EXIT.done;

@@ -14,7 +14,6 @@ export async function ping(file: string): Promise<number> {
     const sentAt = performance.now();
     const answer = await connection.request<PingAnswer>({ type: "Ping" }, {
       timeoutMs: ANSWER_MS,
-      readOnly: true,
     });
     const ms = (performance.now() - sentAt).toFixed(1);
     print(

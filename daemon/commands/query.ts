@@ -4,7 +4,6 @@
  * @module
  */
 import type { QueryAnswer } from "../../client/protocol.ts";
-import { GRACE_MS } from "./exec.ts";
 import { EXIT } from "./exit_code.ts";
 import { print } from "./output.ts";
 import { type RowFormat, rowsText } from "./result_text.ts";
@@ -17,11 +16,10 @@ export async function query(
   timeoutMs: number,
   format: RowFormat,
 ): Promise<number> {
-  const answer = await withDaemonOf(file, (connection) =>
-    connection.request<QueryAnswer>(
-      { type: "Query", sql, timeout_ms: timeoutMs },
-      { timeoutMs: timeoutMs + GRACE_MS, readOnly: true },
-    ));
+  const answer = await withDaemonOf(
+    file,
+    (connection) => connection.request<QueryAnswer>({ type: "Query", sql }, { timeoutMs }),
+  );
   print(await rowsText(answer, format));
   return EXIT.done;
 }

@@ -40,8 +40,13 @@ test("run() gives changes, the rowid and a revision that rises by one", async (d
     id: 2n ** 60n,
     text: "b",
   });
-  assert.deepEqual(first, { changes: 1, lastInsertRowid: 1, rev: first.rev });
-  assert.deepEqual(second, { changes: 1, lastInsertRowid: 2n ** 60n, rev: first.rev + 1 });
+  assert.deepEqual(first, { changes: 1, lastInsertRowid: 1, rev: first.rev, replayed: false });
+  assert.deepEqual(second, {
+    changes: 1,
+    lastInsertRowid: 2n ** 60n,
+    rev: first.rev + 1,
+    replayed: false,
+  });
   const update = await db.run("update note set size = 1");
   assert.deepEqual([update.changes, update.rev], [2, first.rev + 2]);
 });
@@ -205,20 +210,24 @@ test("shutdown() leaves nothing but the database file", async (db, file) => {
   await assert.rejects(db.run("select 1"), fails("CLOSED", { retry: "safe" }));
 });
 
-test("calls are CONNECTION_LOST when the daemon is killed", async (db, _, daemon) => {
-  const endless =
-    "with recursive n (i) as (select 1 union all select i + 1 from n) select max(i) from n";
-  const write = db.run(`insert into log (at) ${endless}`);
-  const read = db.all(endless);
-  const lost = Promise.all([
-    assert.rejects(write, fails("CONNECTION_LOST", { retry: "unknown" })),
-    assert.rejects(read, fails("CONNECTION_LOST", { retry: "safe" })),
-  ]);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  await daemon.kill();
-  await lost;
-  await assert.rejects(db.run("select 1"), fails("CONNECTION_LOST", { retry: "safe" }));
-});
+test(
+  "calls fail when the daemon is killed and nothing is to be sent again",
+  async (_, file, daemon) => {
+    await using db = await connect(file, { retry: false });
+    const endless =
+      "with recursive n (i) as (select 1 union all select i + 1 from n) select max(i) from n";
+    const write = db.run(`insert into log (at) ${endless}`);
+    const read = db.all(endless);
+    const lost = Promise.all([
+      assert.rejects(write, fails("OUTCOME_UNKNOWN", { retry: "unknown" })),
+      assert.rejects(read, fails("CONNECTION_LOST", { retry: "safe" })),
+    ]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await daemon.kill();
+    await lost;
+    await assert.rejects(db.run("select 1"), fails("NOT_RUNNING", { retry: "safe" }));
+  },
+);
 
 test("query() gives the revision for a batch that decides on what it read", async (db) => {
   await db.run("insert into note (text) values ('a')");
