@@ -26,6 +26,8 @@ export interface CheckpointsOptions {
   /** Size of the log from which on writes are refused. */
   readonly walLimitBytes: number;
   readonly log: Log;
+  /** Throws when another file has the database's name now. */
+  checkFiles(): void;
   /** Has {@link Checkpoints.run} called although nothing may have been committed. */
   wake(): void;
 }
@@ -177,6 +179,7 @@ export class Checkpoints {
   async #copy(): Promise<void> {
     const { signal } = this.#abort;
     try {
+      this.#options.checkFiles();
       this.#note(await copyBacklog(this.#options.path, signal));
       this.#isAsked = this.framesLeft === 0;
     } catch (error) {

@@ -9,6 +9,8 @@ import type { Log } from "../process/log.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { ExactlyOnce } from "./exactly_once.ts";
 import { failureOf } from "./failures.ts";
+import { FilesChanged } from "./file_rescue.ts";
+import type { FileTrouble, FileWatch } from "./file_watch.ts";
 import type { QueuedWrite } from "./queued_write.ts";
 import type { Transaction } from "./transaction.ts";
 import { isDone, revisionOf, type WriteOutcome } from "./write.ts";
@@ -18,6 +20,7 @@ export interface Writer {
   readonly connection: Connection;
   readonly transaction: Transaction;
   readonly once: ExactlyOnce;
+  readonly files: FileWatch;
   /** The revision of the last commit. */
   revision: number;
 }
@@ -43,6 +46,8 @@ export interface CommitOptions {
    * @throws when that fails too.
    */
   reopen(): Promise<void>;
+  /** After the files changed: opens the database again if that is safe; if not, its revision stays as it was. */
+  rescue(trouble: FileTrouble): Promise<void>;
 }
 
 /** Ends transactions of the write connection, for groups and for lone writes alike. */
@@ -89,7 +94,10 @@ export class Commit {
     once.save();
   }
 
+  /** Nothing has been answered yet: what is in another file than the one that has the name now is not acknowledged. */
   #done(revision: number, started: number): void {
+    const trouble = this.writer.files.check();
+    if (trouble) throw new FilesChanged(trouble);
     this.writer.once.committed();
     this.writer.revision = revision;
     this.counts.groups++;
@@ -103,6 +111,7 @@ export class Commit {
    */
   async failed(error: unknown, outcomes: WriteOutcome[]): Promise<void> {
     this.rollback();
+    if (error instanceof FilesChanged) return await this.#filesChanged(error.trouble, outcomes);
     const failure = this.failure(error);
     if (failure.code === "DISK_FULL") return this.#replaceUncommitted(outcomes, failure);
     this.#options.log.error("Commit failed", {
@@ -117,6 +126,12 @@ export class Commit {
       return this.#replaceUncommitted(outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
     }
     this.#replaceUncommitted(outcomes, failure);
+  }
+
+  async #filesChanged(trouble: FileTrouble, outcomes: WriteOutcome[]): Promise<void> {
+    await this.#options.rescue(trouble);
+    const message = `The write was committed, but ${trouble.what} meanwhile`;
+    this.#replaceUncommitted(outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
   }
 
   /** Also what was to be repeated of the same group. */

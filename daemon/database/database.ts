@@ -14,6 +14,8 @@ import { Commit, type Writer } from "./commit.ts";
 import { CostlyStatements } from "./costly_statements.ts";
 import { cannotOpen } from "./database_file.ts";
 import { ExactlyOnce } from "./exactly_once.ts";
+import { emptyLog, fileReplaced, leaveLog } from "./file_rescue.ts";
+import { type FileTrouble, FileWatch } from "./file_watch.ts";
 import { databaseBusy, queueFull, shuttingDown, timeout } from "./failures.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { LoneCommit } from "./lone_commit.ts";
@@ -72,6 +74,10 @@ export class Database {
   #isOpen = true;
   #isLocked = false;
   #isClosed = false;
+  /** The files were found to have changed by somebody who could do nothing about it. */
+  #isSuspect = false;
+  /** Why the database is served no more. */
+  #lost: SkylineError | undefined;
 
   private constructor(path: string, options: DatabaseOptions, writer: Writer) {
     this.path = path;
@@ -82,13 +88,15 @@ export class Database {
       pageBytes: writer.connection.get("PRAGMA page_size")![0] as number,
       walLimitBytes: options.walLimitBytes,
       log: options.log,
+      checkFiles: () => this.#checkFiles(),
       wake: () => this.#queue.wake(),
     });
-    this.#readers = new Readers(path);
+    this.#readers = new Readers(path, () => this.#checkFiles());
     this.#commit = new Commit({
       log: options.log,
       writer: () => this.#writer,
       reopen: () => this.#reopen(),
+      rescue: (trouble) => this.#rescue(trouble),
     });
     const costly = new CostlyStatements();
     this.#groups = new GroupCommit(this.#commit, costly);
@@ -96,7 +104,7 @@ export class Database {
     this.#queue = new WriteQueue<QueuedWrite>({
       commit: (queued) => this.#commitSome(queued),
       expire: ({ settle }) => settle(this.#isLocked ? databaseBusy() : timeout()),
-      maintain: () => this.#isOpen ? this.#checkpoints.run(this.#writer.connection) : undefined,
+      maintain: () => this.#maintain(),
       othersMaySend: options.othersMaySend,
     });
   }
@@ -123,6 +131,7 @@ export class Database {
   /** Executes a write; settles when it is durable, or has failed. */
   write(write: Write): Promise<WriteOutcome> {
     if (this.#isClosed) return Promise.resolve(shuttingDown());
+    if (this.#lost) return Promise.resolve(this.#lost);
     if (
       this.#queue.length >= LIMITS.queueRequestsMax || this.#queuedUnits > LIMITS.queueUnitsMax
     ) {
@@ -147,6 +156,7 @@ export class Database {
   /** Answers a query, at once if it is quick; it sees all writes that have been settled. */
   query(query: Query): QueryOutcome | Promise<QueryOutcome> {
     if (this.#isClosed) return shuttingDown();
+    if (this.#lost) return this.#lost;
     return this.#readers.query(query);
   }
 
@@ -182,9 +192,9 @@ export class Database {
     // Readers first: while one is open, closing the writer leaves -wal and -shm.
     await this.#readers.close();
     if (!this.#isOpen) return;
-    const { connection } = this.#writer;
     try {
-      connection.wal.truncate();
+      // What was lost has been saved as far as it could be; since then others may have written to it.
+      if (!this.#lost) this.#writer.connection.wal.truncate();
     } catch (error) {
       // A reader of another process; whoever opens the file next finds the log and uses it.
       this.#options.log.warn("The log could not be emptied", { database: this.path, error });
@@ -192,7 +202,16 @@ export class Database {
     closeWriter(this.#writer);
   }
 
+  #maintain(): void | Promise<void> {
+    if (!this.#isOpen || this.#lost) return;
+    const { files, connection } = this.#writer;
+    const trouble = this.#isSuspect ? files.check() : null;
+    this.#isSuspect = false;
+    return trouble ? this.#rescue(trouble) : this.#checkpoints.run(connection);
+  }
+
   #commitSome(queued: readonly QueuedWrite[]): number | Promise<number> {
+    if (this.#lost) return this.#commit.failAll(queued, this.#lost);
     try {
       if (!this.#isOpen) this.#openAgain();
     } catch (error) {
@@ -215,8 +234,11 @@ export class Database {
   }
 
   #openAgain(): void {
+    const { files } = this.#writer;
+    this.#refuseOther(files);
     const writer = openWriter(this.path, this.#options);
     try {
+      this.#refuseOther(files);
       // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
       writer.connection.wal.truncate();
     } catch (error) {
@@ -225,6 +247,64 @@ export class Database {
     }
     this.#writer = writer;
     this.#isOpen = true;
+  }
+
+  /** @throws {SkylineError} when the file that was served is not the one that would be opened now. */
+  #refuseOther(files: FileWatch): void {
+    const trouble = files.checkDatabase();
+    if (trouble) throw this.#lose(trouble);
+  }
+
+  /** @throws {SkylineError} `FILE_REPLACED`, and has it seen to, when to open the database by its name would be unsafe. */
+  #checkFiles(): void {
+    const trouble = this.#writer.files.check();
+    if (!trouble) return;
+    this.#isSuspect = true;
+    this.#queue.wake();
+    const { code, message, hint } = fileReplaced(this.path, trouble);
+    throw new SkylineError(code, message, { hint, retry: trouble.canReopen ? "safe" : "no" });
+  }
+
+  /**
+   * The files have changed: saves what can be saved, and opens the database again where only its log or the log's index is
+   * gone, and nobody else uses what is gone. Else it is served no more.
+   */
+  async #rescue(trouble: FileTrouble): Promise<void> {
+    if (this.#lost) return;
+    if (!trouble.canReopen) this.#lose(trouble);
+    await this.#checkpoints.close();
+    const { connection } = this.#writer;
+    try {
+      await emptyLog(connection);
+      if (!this.#lost) {
+        await this.#readers.close();
+        await leaveLog(connection);
+        await this.#reopen();
+        this.#options.log.warn("The log was made anew", {
+          database: this.path,
+          because: trouble.what,
+        });
+      }
+    } catch (error) {
+      const what = trouble.canReopen
+        ? "The log could not be made anew"
+        : "The log could not be emptied: it holds data of the file that was served";
+      this.#options.log.error(what, { database: this.path, error });
+      this.#lose(trouble);
+    }
+    // When SQLite closes a database that is where it was, it removes the log by its name, which may be another file's now.
+    if (this.#lost && this.#isOpen) connection.wal.keep();
+  }
+
+  #lose(trouble: FileTrouble): SkylineError {
+    if (!this.#lost) {
+      this.#lost = fileReplaced(this.path, trouble);
+      this.#options.log.error("The database is served no more", {
+        database: this.path,
+        because: trouble.what,
+      });
+    }
+    return this.#lost;
   }
 }
 
@@ -235,7 +315,8 @@ function openWriter(path: string, options: DatabaseOptions): Writer {
     if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
     const revision = createOwnTables(connection);
     const once = new ExactlyOnce(connection);
-    return { connection, transaction: new Transaction(connection), once, revision };
+    const transaction = new Transaction(connection);
+    return { connection, transaction, once, revision, files: new FileWatch(path) };
   } catch (error) {
     connection.close();
     throw error;

@@ -15,6 +15,8 @@ export interface FileTrouble {
    * and copied into it; an index, which SQLite makes anew from the log, may be anyone's.
    */
   readonly canReopen: boolean;
+  /** What the user can do, where that is not the usual. */
+  readonly hint?: string;
 }
 
 type Change = "moved" | "replaced" | "linked";
@@ -52,11 +54,18 @@ export class FileWatch {
     if (database) return database;
     // A second name of the log, unlike one of the database, leads nobody to open it.
     const log = this.#log.change();
-    if (log && log !== "linked") return trouble(this.#log, log, log === "moved");
+    if (log === "moved") return trouble(this.#log, log, true);
+    if (log === "replaced") {
+      return { ...trouble(this.#log, log, false), hint: this.#foreignLogHint };
+    }
     // Whoever opens the database now would make a new index, and lock that one instead of ours.
     const index = this.#index.change();
     if (index && index !== "linked") return trouble(this.#index, index, true);
     return null;
+  }
+
+  get #foreignLogHint(): string {
+    return `Move ${this.#log.name} away, or SQLite takes it for the database's own; then start the daemon again.`;
   }
 
   /** What happened to the database itself: while it is closed, its log comes and goes. */

@@ -67,6 +67,7 @@ class Reader {
 /** The readers of one database, opened as they are needed. */
 export class Readers {
   readonly #path: string;
+  readonly #checkFiles: () => void;
   readonly #idle: Reader[] = [];
   readonly #costly = new CostlyStatements();
   /** One less than readers: a quick query always finds one. */
@@ -75,9 +76,10 @@ export class Readers {
   /** Queries answered since the start. */
   count = 0;
 
-  /** Readers of the file at `path`. */
-  constructor(path: string) {
+  /** Readers of the file at `path`; `checkFiles` throws when another file is there now. */
+  constructor(path: string, checkFiles: () => void) {
     this.#path = path;
+    this.#checkFiles = checkFiles;
   }
 
   /** Answers a query: at once if it is quick. Its snapshot is taken before this returns. */
@@ -106,7 +108,23 @@ export class Readers {
   }
 
   #take(): Reader {
-    return this.#idle.pop() ?? new Reader(this.#path);
+    return this.#idle.pop() ?? this.#open();
+  }
+
+  /**
+   * Before, because to open another file beside the index of ours would cut the index, which this process has mapped; and
+   * after, because it may have come in between.
+   */
+  #open(): Reader {
+    this.#checkFiles();
+    const reader = new Reader(this.#path);
+    try {
+      this.#checkFiles();
+      return reader;
+    } catch (error) {
+      reader.close();
+      throw error;
+    }
   }
 
   #put(reader: Reader): void {

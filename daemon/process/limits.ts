@@ -88,6 +88,8 @@ export const LIMITS = {
   // The file
   /** How long to wait for another process's lock while opening. */
   openBusyMs: 5_000,
+  /** How long to wait for other programs' reads when the files have changed under the database. */
+  rescueBusyMs: 2_000,
   /** Shortest and longest pause between two tries to get the lock. */
   busyPauseMs: { min: 1, max: 20 },
   /** Frames (pages) in the write-ahead log after which it is copied into the file: 4 MB of 4 KiB pages. */

@@ -91,6 +91,8 @@ watchTest("FileWatch finds that the log was removed, and that it was replaced", 
   assert.deepEqual(watch.check(), {
     what: "Übung 1.db-wal was replaced by another file",
     canReopen: false,
+    hint: "Move Übung 1.db-wal away, or SQLite takes it for the database's own; then start the " +
+      "daemon again.",
   });
 });
 

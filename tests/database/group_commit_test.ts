@@ -3,6 +3,7 @@ import { SkylineError } from "../../client/errors.ts";
 import { Commit, type Writer } from "../../daemon/database/commit.ts";
 import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
 import { ExactlyOnce } from "../../daemon/database/exactly_once.ts";
+import { FileWatch } from "../../daemon/database/file_watch.ts";
 import { GroupCommit } from "../../daemon/database/group_commit.ts";
 import { QueuedWrite } from "../../daemon/database/queued_write.ts";
 import { createOwnTables } from "../../daemon/database/own_tables.ts";
@@ -25,11 +26,13 @@ class Commits implements Disposable {
     const { connection } = this.temporary;
     const revision = createOwnTables(connection);
     const once = new ExactlyOnce(connection);
-    this.writer = { connection, transaction: new Transaction(connection), once, revision };
+    const files = new FileWatch(this.temporary.file);
+    this.writer = { connection, transaction: new Transaction(connection), once, files, revision };
     connection.exec("create table t(a unique)");
     this.commit = new Commit({
       log: silent,
       writer: () => this.writer,
+      rescue: () => Promise.reject(new Error("the files are in their places")),
       reopen: reopen ?? (() => {
         this.reopened++;
         return Promise.resolve();
