@@ -7,6 +7,7 @@ import { SkylineError } from "./errors.ts";
 import { WIRE_LIMITS } from "./limits.ts";
 import type { OkAnswer } from "./link.ts";
 import type { ErrorAnswer, Request } from "./protocol.ts";
+import type { Session } from "./session.ts";
 
 /** How requests of one type are treated. */
 export interface RequestRule {
@@ -75,10 +76,10 @@ export class Call {
     return this.state === "sent" && this.rule.timed ? this.deadlineAt + GRACE_MS : this.deadlineAt;
   }
 
-  /** The request's JSON text, as it is to be sent now. */
-  text(session: string, now: number): string {
+  /** The request's JSON text, as it is to be sent now; `session` has given it its number, if it has one. */
+  text(session: Session | null, now: number): string {
     let text = `{"id":${this.id},"type":"${this.#type}"`;
-    if (session !== "") text += "," + session;
+    if (this.seq !== 0) text += "," + session!.members(this.seq);
     if (this.#members !== "") text += "," + this.#members;
     if (this.rule.timed) {
       const leftMs = Math.min(Math.ceil(this.deadlineAt - now), WIRE_LIMITS.timeoutMsMax);

@@ -10,6 +10,7 @@ import { Call, errorOf } from "./call.ts";
 import { type ErrorCode, SkylineError } from "./errors.ts";
 import { encodeFrame } from "./frame.ts";
 import { Link, type LinkOwner, type OkAnswer } from "./link.ts";
+import { Outbox } from "./outbox.ts";
 import type { ErrorAnswer, Request } from "./protocol.ts";
 import { Session } from "./session.ts";
 
@@ -38,8 +39,6 @@ const PAUSE_MS_MAX = 250;
 /** One attempt to connect of a client that tries again: so soon its calls know the reason. */
 const ATTEMPT_MS = 1_000;
 const BYE_MS = 1_000;
-/** Settled calls at the front of the outbox that are worth removing. */
-const COMPACT_COUNT = 4_096;
 
 /** Answers that say "not now": a client that retries sends the request again. */
 const NOT_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -62,9 +61,8 @@ export class Connection {
   readonly endpoint: string;
   /** All that is unanswered, by `id`, in the order in which it was asked for. */
   readonly #calls = new Map<number, Call>();
-  /** Calls in that order; those before `#sentTo` were sent. Settled ones stay until their turn. */
-  #outbox: Call[] = [];
-  #sentTo = 0;
+  /** Those of them that are not sent, in that order. */
+  readonly #outbox = new Outbox();
   /** Sent on this link, not answered and not given up. */
   #inFlight = 0;
   #nextId = 1;
@@ -199,40 +197,33 @@ export class Connection {
       if (frames.length === 0) break;
       this.#link.write(frames);
     }
-    if (this.#sentTo === this.#outbox.length) {
-      this.#outbox = [];
-      this.#sentTo = 0;
-    } else if (this.#sentTo > COMPACT_COUNT && 2 * this.#sentTo > this.#outbox.length) {
-      this.#outbox = this.#outbox.slice(this.#sentTo);
-      this.#sentTo = 0;
-    }
     if (this.#calls.size === 0) this.#rest();
   }
 
   #nextFrames(): Uint8Array[] {
     const frames: Uint8Array[] = [];
     const now = performance.now();
-    for (let bytes = 0; bytes < WRITE_BYTES && this.#sentTo < this.#outbox.length; this.#sentTo++) {
-      const call = this.#outbox[this.#sentTo];
-      if (call.state !== "waiting") continue;
+    for (let bytes = 0; bytes < WRITE_BYTES;) {
+      const call = this.#outbox.first;
+      if (call === undefined) break;
       if (call.deadlineAt <= now) {
         this.#fail(call, call.reason ?? late());
         continue;
       }
-      if (this.#isNumbered(call) && call.seq === 0) {
+      if (call.seq === 0 && this.#isNumbered(call)) {
         this.#session ??= new Session();
         call.seq = this.#session.take();
         if (call.seq === 0) break;
       }
       try {
-        const session = call.seq === 0 ? "" : this.#session!.members(call.seq);
-        const frame = encodeFrame(call.text(session, now));
+        const frame = encodeFrame(call.text(this.#session, now));
         bytes += frame.length;
         frames.push(frame);
       } catch (error) {
         this.#fail(call, error as SkylineError);
         continue;
       }
+      this.#outbox.shift();
       call.state = "sent";
       call.reason = null;
       this.#inFlight++;
@@ -240,8 +231,8 @@ export class Connection {
     return frames;
   }
 
-  #isNumbered(call: Call): boolean {
-    return this.#retry && call.rule.repeat === true && !call.rule.readOnly;
+  #isNumbered({ rule }: Call): boolean {
+    return this.#retry && rule.repeat === true && !rule.readOnly;
   }
 
   #answered(answer: OkAnswer | ErrorAnswer): void {
@@ -313,7 +304,7 @@ export class Connection {
   #proceed(): void {
     if (this.#calls.size === 0) this.#rest();
     else if (this.#link === null || (this.#isHeld && this.#inFlight === 0)) this.#planResume();
-    else if (this.#sentTo < this.#outbox.length) this.#planFlush();
+    else if (this.#outbox.first !== undefined) this.#planFlush();
   }
 
   /** Nothing is awaited: the process may end. */
@@ -321,8 +312,7 @@ export class Connection {
     clearTimeout(this.#pause);
     this.#pause = undefined;
     this.#isHeld = false;
-    this.#outbox = [];
-    this.#sentTo = 0;
+    this.#outbox.refill([]);
     this.#link?.unref();
     this.#idle?.();
   }
@@ -371,8 +361,7 @@ export class Connection {
     }
     if (isForgotten) this.#session = null;
     this.#isHeld = false;
-    this.#outbox = [...this.#calls.values()];
-    this.#sentTo = 0;
+    this.#outbox.refill([...this.#calls.values()]);
     this.#flush();
   }
 

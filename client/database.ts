@@ -8,8 +8,15 @@ import { fileURLToPath } from "node:url";
 import { Connection } from "./connection.ts";
 import { endpointOf, endpointOfName } from "./endpoint.ts";
 import { SkylineError } from "./errors.ts";
-import { WIRE_LIMITS } from "./limits.ts";
 import type { OkAnswer } from "./link.ts";
+import {
+  type BatchOptions,
+  type CallOptions,
+  type ConnectOptions,
+  keyText,
+  timeoutOf,
+  type WriteOptions,
+} from "./options.ts";
 import type {
   DaemonStatus,
   ExecBatchAnswer,
@@ -32,44 +39,6 @@ import {
 import { openSocket } from "./socket.ts";
 import { type BatchStatement, Statement, statementText, wholeNumber } from "./statement.ts";
 import type { Integers, SqlParameter, SqlParameters, SqlValue } from "./values.ts";
-
-/** How to connect. */
-export interface ConnectOptions {
-  /** Milliseconds that connecting, and each call by default, may take: 10,000 by default; 0: no bound. */
-  readonly timeoutMs?: number;
-  /**
-   * `true`, the default: after a broken connection, a restart of the daemon or an unknown outcome, calls connect again and
-   * are sent again in their order, until their time is over. Each takes effect once. `false`: nothing is ever sent again.
-   */
-  readonly retry?: boolean;
-  /** `auto`, the default: INTEGER as `number` where that is exact, else `bigint`. `bigint`: always `bigint`. */
-  readonly integers?: Integers;
-}
-
-/** How to do one call. */
-export interface CallOptions {
-  /**
-   * Milliseconds that it may take, repetitions included; 0: no bound, also where no daemon comes back. By default what
-   * `connect` was given.
-   */
-  readonly timeoutMs?: number;
-}
-
-/** How to do one call that writes. */
-export interface WriteOptions extends CallOptions {
-  /**
-   * What the write stands for, such as `order-17`, 1 to 64 characters: under one key it takes effect once within 24 hours,
-   * whichever client or process asks for it. A later call with the key and the same content gets the first one's result,
-   * `replayed`; with another content it is `KEY_REUSED`.
-   */
-  readonly key?: string;
-}
-
-/** How to do one batch. */
-export interface BatchOptions extends WriteOptions {
-  /** Do nothing unless the database's revision is still this one: `REVISION_CHANGED`. */
-  readonly ifRev?: number;
-}
 
 /** SQL texts known to write although rows are asked of them: enough for a program's own, bounded for made-up ones. */
 const WRITING_SQL_MAX = 1_000;
@@ -372,18 +341,6 @@ function resultsOf({ results, rev }: ExecBatchAnswer): readonly StatementResult[
     "RESULT_FORGOTTEN",
     `The request took effect with revision ${rev}, but its results were lost with the connection and are kept no longer`,
   );
-}
-
-function keyText(key: string): string {
-  const isKey = typeof key === "string" && key !== "" && key.length <= WIRE_LIMITS.nameLengthMax;
-  if (!isKey) {
-    throw new TypeError(`key is a string of 1 to ${WIRE_LIMITS.nameLengthMax} characters`);
-  }
-  return JSON.stringify(key);
-}
-
-function timeoutOf(timeoutMs: number): number {
-  return wholeNumber("timeoutMs", timeoutMs, WIRE_LIMITS.timeoutMsMax);
 }
 
 function endpointFor(file: string | URL | { readonly pipe: string }): string {

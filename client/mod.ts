@@ -13,15 +13,9 @@
  *
  * @module
  */
-export {
-  type BatchOptions,
-  type CallOptions,
-  connect,
-  type ConnectOptions,
-  Database,
-  type WriteOptions,
-} from "./database.ts";
+export { connect, Database } from "./database.ts";
 export { type ErrorCode, type ErrorDetails, type Retry, SkylineError } from "./errors.ts";
+export type { BatchOptions, CallOptions, ConnectOptions, WriteOptions } from "./options.ts";
 export type { DaemonStatus, DatabaseStatus, Expectation } from "./protocol.ts";
 export type {
   BatchResult,

@@ -12,6 +12,7 @@ const UNACKED_MAX = 1_024;
 export class Session {
   /** The client's name: a UUIDv7, by whose time the daemon knows one that it may have forgotten. */
   readonly client: string = uuidV7(Date.now());
+  readonly #head = `"client":"${this.client}","seq":`;
   /** Whether the daemon knows it no more. */
   forgotten = false;
   #next = 1;
@@ -36,7 +37,7 @@ export class Session {
 
   /** What a request of this number carries, as members of its JSON object. */
   members(seq: number): string {
-    return `"client":"${this.client}","seq":${seq},"acked":${this.#acked}`;
+    return `${this.#head}${seq},"acked":${this.#acked}`;
   }
 }
 
