@@ -55,6 +55,8 @@ export class Checkpoints {
   #seenFrames = 0;
   #usedAt = performance.now();
   #triedAt = -Infinity;
+  /** When writes last had to wait for readers. */
+  #waitedAt = -Infinity;
   #isRefusing = false;
   /** What the log's file is cut to when the log starts over. */
   #sizeLimitBytes = Infinity;
@@ -148,7 +150,7 @@ export class Checkpoints {
         this.#copying = this.#copy();
         return;
       }
-      if (this.framesLeft === 0) await this.#shrink(connection);
+      if (this.#isNearlyCopied) await this.#shrink(connection);
     } catch (error) {
       failed = true;
       this.#failed(error, wal.frames);
@@ -181,7 +183,7 @@ export class Checkpoints {
     try {
       this.#options.checkFiles();
       this.#note(await copyBacklog(this.#options.path, signal));
-      this.#isAsked = this.framesLeft === 0;
+      this.#isAsked = this.#isNearlyCopied;
     } catch (error) {
       this.#failed(error, this.#seenFrames);
     }
@@ -191,15 +193,22 @@ export class Checkpoints {
     if (this.#isAsked) this.#options.wake();
   }
 
-  /** The whole log is copied: where it has become long it is to start over, and its file to be cut. */
+  /** Whether no reader, or only readers that began a moment ago, are in the way. */
+  get #isNearlyCopied(): boolean {
+    return this.framesLeft <= LIMITS.checkpointInlineFrames;
+  }
+
+  /** Where the log has become long it is to start over, and its file to be cut. */
   async #shrink(connection: Connection): Promise<void> {
     const { wal } = connection;
     const fileBytes = this.fileBytes;
     this.#isLarge = fileBytes > LIMITS.walKeptBytes;
+    if (!this.#isLarge) {
+      if (this.framesLeft === 0) this.#heldSince = undefined;
+      return;
+    }
     try {
-      if (!this.#isLarge) {
-        this.#heldSince = undefined;
-      } else if (performance.now() - this.#usedAt > LIMITS.walIdleMs) {
+      if (performance.now() - this.#usedAt > LIMITS.walIdleMs) {
         await wal.truncateOffLoop();
         this.#isLarge = false;
         this.#startedOver();
@@ -216,15 +225,22 @@ export class Checkpoints {
     }
   }
 
-  /** Readers that began before all was copied are in the way; those that begin now are not. */
+  /**
+   * The log can start over once nobody reads from it. Where readers come all the time there is always one that does, and
+   * the log would grow for ever. So writes wait for a moment: readers that began before then end, and those that begin
+   * when all is copied read from the file.
+   */
   async #restart(wal: WriteAheadLog): Promise<void> {
-    const giveUpAt = performance.now() + LIMITS.walRestartMs;
+    const now = performance.now();
+    const waits = now - this.#waitedAt > LIMITS.checkpointRetryMs;
+    const giveUpAt = now + (waits ? LIMITS.walRestartMs : 0);
     for (;;) {
       try {
         return wal.restart();
       } catch (error) {
-        if (!isBusy(error) || performance.now() > giveUpAt) throw error;
+        if (!isBusy(error) || performance.now() >= giveUpAt) throw error;
       }
+      this.#waitedAt = now;
       await sleep(1);
     }
   }

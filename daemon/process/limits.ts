@@ -106,8 +106,8 @@ export const LIMITS = {
   walCutBytes: 64 * 1024 * 1024,
   /** Without writes for so long, all is cut off at once: 0.3 ms a MiB. */
   walIdleMs: 500,
-  /** How long writes may wait for the readers that keep a large log, which is copied, from starting over. */
-  walRestartMs: 20,
+  /** How long writes may wait, once a second, for the readers that keep a large log from starting over. */
+  walRestartMs: 40,
   /** Pause between two checkpoints that a refused write asks for. */
   walFullRetryMs: 100,
   /** Size of the log from which on writes are refused, unless `--wal-limit` names another; and what that may be. */

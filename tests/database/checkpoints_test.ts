@@ -122,6 +122,31 @@ Deno.test("Checkpoints cuts a large log in pieces while writes come", async () =
   assert.equal(sizes.at(-1), LIMITS.walKeptBytes);
 });
 
+Deno.test("Checkpoints has a large log start over though readers come all the time", async () => {
+  await using guarded = new Guarded();
+  const { connection } = guarded;
+  const readers = [1, 2, 3].map(() => guarded.reader());
+  const overlapping = setInterval(() => {
+    const oldest = readers.shift()!;
+    oldest.reset();
+    assert.ok(oldest.step());
+    readers.push(oldest);
+  }, 4);
+  try {
+    let longest = 0;
+    const giveUpAt = performance.now() + 5_000;
+    while (longest < 5_000 || connection.wal.frames > 1_000) {
+      assert.ok(performance.now() < giveUpAt, `${connection.wal.frames} frames`);
+      await guarded.write(20);
+      longest = Math.max(longest, connection.wal.frames);
+      await sleep(1);
+    }
+  } finally {
+    clearInterval(overlapping);
+    for (const reader of readers) reader.finalize();
+  }
+});
+
 Deno.test("Checkpoints wakes its owner until a large log is cut, then rests", async () => {
   await using guarded = new Guarded();
   const reader = guarded.reader();
