@@ -8,7 +8,7 @@ import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import { Call, errorOf } from "./call.ts";
 import { type ErrorCode, SkylineError } from "./errors.ts";
-import { encodeFrame } from "./frame.ts";
+import { encodeFrames, frameRoom } from "./frame.ts";
 import { Link, type LinkOwner, type OkAnswer } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 import type { ErrorAnswer, Request } from "./protocol.ts";
@@ -200,10 +200,11 @@ export class Connection {
     if (this.#calls.size === 0) this.#rest();
   }
 
-  #nextFrames(): Uint8Array[] {
-    const frames: Uint8Array[] = [];
+  #nextFrames(): Uint8Array {
+    const texts: string[] = [];
+    let room = 0;
     const now = performance.now();
-    for (let bytes = 0; bytes < WRITE_BYTES;) {
+    while (room < WRITE_BYTES) {
       const call = this.#outbox.first;
       if (call === undefined) break;
       if (call.deadlineAt <= now) {
@@ -216,9 +217,9 @@ export class Connection {
         if (call.seq === 0) break;
       }
       try {
-        const frame = encodeFrame(call.text(this.#session, now));
-        bytes += frame.length;
-        frames.push(frame);
+        const text = call.text(this.#session, now);
+        room += frameRoom(text);
+        texts.push(text);
       } catch (error) {
         this.#fail(call, error as SkylineError);
         continue;
@@ -228,7 +229,7 @@ export class Connection {
       call.reason = null;
       this.#inFlight++;
     }
-    return frames;
+    return encodeFrames(texts, room);
   }
 
   #isNumbered({ rule }: Call): boolean {

@@ -3,11 +3,45 @@
  *
  * @module
  */
-import { WIRE_LIMITS } from "./limits.ts";
+import { Buffer } from "node:buffer";
 import { SkylineError } from "./errors.ts";
+import { WIRE_LIMITS } from "./limits.ts";
 
 const PREFIX_BYTES = 4;
+/** Up to so many UTF-16 units a text is given the room that its UTF-8 can need at most: to count it takes longer. */
+const UNCOUNTED_UNITS_MAX = 1_024;
 const encoder = new TextEncoder();
+
+/**
+ * Bytes to reserve for a text's frame.
+ *
+ * @throws {SkylineError} `FRAME_TOO_LARGE` when the text is over 10 MiB of UTF-8.
+ */
+export function frameRoom(text: string): number {
+  const isShort = text.length <= UNCOUNTED_UNITS_MAX;
+  const bytes = isShort ? 3 * text.length : Buffer.byteLength(text);
+  if (bytes > WIRE_LIMITS.frameBytesMax) {
+    throw new SkylineError(
+      "FRAME_TOO_LARGE",
+      `A frame of ${bytes} bytes is over ${WIRE_LIMITS.frameBytesMax}`,
+    );
+  }
+  return PREFIX_BYTES + bytes;
+}
+
+/** Puts texts into frames, one after the other; `room` is the sum of their {@link frameRoom}. */
+export function encodeFrames(texts: readonly string[], room: number): Uint8Array {
+  const bytes = new Uint8Array(room);
+  const view = new DataView(bytes.buffer);
+  let end = 0;
+  for (const text of texts) {
+    const start = end + PREFIX_BYTES;
+    const { written } = encoder.encodeInto(text, bytes.subarray(start));
+    view.setUint32(end, written, true);
+    end = start + written;
+  }
+  return bytes.subarray(0, end);
+}
 
 /**
  * Puts a text into a frame.
@@ -15,17 +49,7 @@ const encoder = new TextEncoder();
  * @throws {SkylineError} `FRAME_TOO_LARGE` when the text is over 10 MiB of UTF-8.
  */
 export function encodeFrame(text: string): Uint8Array {
-  const body = encoder.encode(text);
-  if (body.length > WIRE_LIMITS.frameBytesMax) {
-    throw new SkylineError(
-      "FRAME_TOO_LARGE",
-      `A frame of ${body.length} bytes is over ${WIRE_LIMITS.frameBytesMax}`,
-    );
-  }
-  const frame = new Uint8Array(PREFIX_BYTES + body.length);
-  new DataView(frame.buffer).setUint32(0, body.length, true);
-  frame.set(body, PREFIX_BYTES);
-  return frame;
+  return encodeFrames([text], frameRoom(text));
 }
 
 /**

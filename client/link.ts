@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import { SkylineError } from "./errors.ts";
 import { FrameDecoder } from "./frame.ts";
@@ -78,8 +77,8 @@ export class Link {
   }
 
   /** Sends frames. */
-  write(frames: readonly Uint8Array[]): void {
-    this.#full = !this.#socket.write(frames.length === 1 ? frames[0] : Buffer.concat(frames));
+  write(frames: Uint8Array): void {
+    this.#full = !this.#socket.write(frames);
   }
 
   /** Keeps the process alive. */

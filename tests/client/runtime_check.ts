@@ -44,6 +44,11 @@ const [pipe, file] = process.argv.slice(2);
     [bytes, "blob"],
     [null, "null"],
   ]);
+  const insert = "insert into t (v) values (?)";
+  const many = await Promise.all(Array.from({ length: 3_000 }, (_, i) => db.run(insert, [i])));
+  many.forEach(({ lastInsertRowid }, i) => assert.equal(lastInsertRowid, i + 6));
+  assert.equal((await db.run(insert, [0], { key: "once" })).replayed, false);
+  assert.equal((await db.run(insert, [0], { key: "once" })).replayed, true);
   await db.shutdown();
 }
 
@@ -54,6 +59,7 @@ await assert.rejects(connect({ pipe: "no-such-daemon" }), (error) => {
 });
 
 const idle = await connect({ pipe });
-// Nothing but the awaited answer keeps the process alive meanwhile, and afterwards nothing does.
+// Nothing but the awaited answers keeps the process alive meanwhile, and afterwards nothing does.
 assert.deepEqual(await idle.values("late"), [[1]]);
+assert.equal((await idle.run("drop for a while")).replayed, true);
 console.log("ok", "Deno" in globalThis ? "Deno" : "Node");

@@ -8,6 +8,9 @@ import { startDaemon } from "../daemon_fixture.ts";
 const CHECK = fileURLToPath(new URL("./runtime_check.ts", import.meta.url));
 const DENO = ["run", "--no-lock", "--no-prompt", "-A"];
 
+/** Until when whoever connects is refused. */
+let refusedUntil = 0;
+
 const ANSWER: FakeHandler = (request, { text, answer, send, socket }) => {
   const rows = (rows: string) =>
     send(`{"id":${request.id},"status":"ok","rev":1,"columns":["a"],"rows":[${rows}]}`);
@@ -21,7 +24,15 @@ const ANSWER: FakeHandler = (request, { text, answer, send, socket }) => {
     case "fail":
       return answer({ status: "error", code: "SQL_ERROR", message: "No", retry: "no" });
   }
-  if (text.includes('"drop"')) socket.destroy();
+  if (request.type === "Bye") return answer({});
+  if (text.includes('"drop for a while"')) {
+    if (refusedUntil > 0) {
+      const results = [{ changes: 1, last_insert_rowid: 1 }];
+      return answer({ rev: 1, rows_affected: 1, results, replayed: true });
+    }
+    refusedUntil = performance.now() + 400;
+    socket.destroy();
+  } else if (text.includes('"drop"')) socket.destroy();
 };
 
 function runs(program: string, args: string[]): Promise<string> {
@@ -45,7 +56,10 @@ function test(runtime: string, variable: string | null, args: string[]): void {
     name: `the client works and lets the process end when ${runtime} runs it${why}`,
     ignore: program === undefined,
     fn: async () => {
-      await using fake = await FakeDaemon.start(ANSWER);
+      refusedUntil = 0;
+      await using fake = await FakeDaemon.start(ANSWER, (socket) => {
+        if (performance.now() < refusedUntil) socket.destroy();
+      });
       await using daemon = await startDaemon();
       const output = await runs(program!, [...args, CHECK, fake.endpoint, daemon.file]);
       assert.match(output, /^ok (Deno|Node)$/m);
