@@ -14,6 +14,8 @@ const REFUSALS_EACH = 20;
 /** Enough to look into. */
 const FAILURES_MAX = 20;
 const ROW_BYTES = 8_000;
+/** As many rows are more than the disk holds. */
+const SENT_EACH_MAX = 600;
 /** "At once": what a loaded machine makes of it. */
 const REFUSAL_MS_MAX = 1_000;
 const RECOVERY_MS_MAX = 5_000;
@@ -86,7 +88,9 @@ class Stage {
   async #writeUntilRefused(failures: string[]): Promise<void> {
     await using client = await WireClient.open(this.daemon.endpoint);
     const sentAt = new Map<number, number>();
+    let sent = 0;
     const send = () => {
+      sent++;
       const id = this.#nextId++;
       sentAt.set(id, performance.now());
       client.send({ type: "ExecBatch", id, stmts: [insert(id)] });
@@ -106,7 +110,8 @@ class Stage {
         this.#slowestRefusalMs = Math.max(this.#slowestRefusalMs, ms);
         if (ms > REFUSAL_MS_MAX) failures.push(`${answer.id} was refused after ${ms} ms`);
       }
-      if (refused < REFUSALS_EACH) send();
+      if (sent > SENT_EACH_MAX) failures.push(`${sent} writes, and the disk is not full`);
+      else if (refused < REFUSALS_EACH) send();
     }
   }
 

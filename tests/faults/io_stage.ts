@@ -4,6 +4,7 @@
  * @module
  */
 import { DatabaseSync } from "node:sqlite";
+import { connect, type SkylineError } from "../../mod.ts";
 import { type DaemonFixture, startDaemon } from "../daemon_fixture.ts";
 import { exec, rows, sleep } from "../e2e/daemon_case.ts";
 import { WireClient } from "../wire_client.ts";
@@ -24,6 +25,9 @@ const ANSWER_MS_MAX = 15_000;
 const RECOVERY_MS_MAX = 5_000;
 /** Frames in the log before the disk fails: the next checkpoint, at 1,000, comes while it does. */
 const FRAMES_BEFORE = 990;
+/** A disk that failed for good is found out by then. */
+const LIBRARY_MS_MAX = 300;
+const FILLINGS_MAX = 20;
 const FRAME_BYTES = 24 + 4_096;
 const SPIN = { sql: "update spin set i = i + 1" };
 
@@ -39,6 +43,9 @@ export interface Fault {
   /** Calls that fail as well, of the daemon that opens the file again after its third fsync failed. */
   readonly reopening?: true;
 }
+
+/** The disk works again, or the daemon is killed while it does not. */
+export type Ending = "recovers" | "killed";
 
 /** A fault in words. */
 export function nameOf({ call, error, more, reopening }: Fault): string {
@@ -94,7 +101,7 @@ export class IoStage implements AsyncDisposable {
   async run(
     fault: Fault,
     n: number,
-    ending: "recovers" | "killed",
+    ending: Ending,
   ): Promise<{ failures: string[]; injected: number }> {
     await this.#startWithFullLog();
     await using trace = await Trace.attach(this.#daemon.pid, this.#traceArgs(fault, n));
@@ -136,7 +143,7 @@ export class IoStage implements AsyncDisposable {
     }
     await this.#daemon.restart();
     await using client = await WireClient.open(this.#daemon.endpoint);
-    for (;;) {
+    for (let times = 0; times < FILLINGS_MAX; times++) {
       const { databases: [{ wal_bytes }] } = await client.ask({ type: "Status" });
       const missing = Math.floor(FRAMES_BEFORE - wal_bytes / FRAME_BYTES);
       if (missing <= 0) return;
@@ -145,6 +152,7 @@ export class IoStage implements AsyncDisposable {
       const answer = await client.ask({ type: "ExecBatch", tx: "none", stmts });
       if (answer.status !== "ok") throw new Error(JSON.stringify(answer));
     }
+    throw new Error("The log does not grow");
   }
 
   #traceArgs({ call, error, more, reopening }: Fault, n: number): string[] {
@@ -171,19 +179,27 @@ export class IoStage implements AsyncDisposable {
     ];
     const plain = Array.from(
       { length: PLAIN_CLIENTS },
-      (_, i) => this.#writePlainly(ledger, codes, i),
+      (_, i) => this.#writePlainly(ledger, codes, i, REQUESTS_EACH),
     );
     await Promise.all([
       ...plain,
+      this.#writeByLibrary(ledger, codes),
       ...repeating.map(async (each) => {
         await using client = await WireClient.open(this.#daemon.endpoint);
         await each.write(client, REQUESTS_EACH, () => this.#nextId++);
       }),
     ]);
+    // Nothing comes after it that would write over what a failed commit has left in the log.
+    await this.#writePlainly(ledger, codes, 0, 1);
     return { ledger, repeating };
   }
 
-  async #writePlainly(ledger: ToldLedger, codes: readonly string[], index: number): Promise<void> {
+  async #writePlainly(
+    ledger: ToldLedger,
+    codes: readonly string[],
+    index: number,
+    requests: number,
+  ): Promise<void> {
     await using client = await WireClient.open(this.#daemon.endpoint);
     const waiting = new Set<number>();
     let sent = 0;
@@ -203,8 +219,26 @@ export class IoStage implements AsyncDisposable {
       }
       waiting.delete(answer.id);
       ledger.note(answer.id, answer, codes);
-      if (sent < REQUESTS_EACH) send();
+      if (sent < requests) send();
     }
+  }
+
+  /** The client library sends again only what is not known, as long as its calls may take. */
+  async #writeByLibrary(ledger: ToldLedger, codes: readonly string[]): Promise<void> {
+    await using db = await connect(this.#daemon.file, { timeoutMs: LIBRARY_MS_MAX });
+    await Promise.all(
+      Array.from({ length: REQUESTS_EACH }, async (_, i) => {
+        await sleep(i * 2);
+        const id = this.#nextId++;
+        try {
+          await db.batch(shortWrite(id));
+          ledger.note(id, { status: "ok" }, codes);
+        } catch (error) {
+          const { code, retry, message } = error as SkylineError;
+          ledger.note(id, { status: "error", code, retry, message }, codes);
+        }
+      }),
+    );
   }
 
   async #answers(): Promise<boolean> {

@@ -9,7 +9,7 @@ import type { LedgerClientKind } from "./ledger_client.ts";
 import { counted, integerBetween, outcome, type Scenario, type ScenarioRun } from "./scenario.ts";
 
 /** Kills of the daemon. */
-const ROUNDS = { short: 5, faults: 30, soak: 1_000 };
+const ROUNDS = { short: 10, faults: 30, soak: 1_000 };
 /** After so many, the file and the clients are new: else looking at all that was written takes most of the time. */
 const ROUNDS_PER_FILE = 50;
 const KILL_MS_MAX = 200;

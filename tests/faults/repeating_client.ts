@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { sleep } from "../e2e/daemon_case.ts";
 import type { Answer, WireClient } from "../wire_client.ts";
 
 const IN_FLIGHT = 2;
@@ -49,6 +50,7 @@ export class RepeatingClient {
     const giveUpAt = performance.now() + timeoutMs;
     while (this.#pending.length > 0) {
       if (performance.now() > giveUpAt || !await this.#sendPending(client)) return false;
+      if (this.#pending.length > 0) await sleep(20);
     }
     return true;
   }
