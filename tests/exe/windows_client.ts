@@ -244,6 +244,37 @@ await check("start exits 3 and names the pipe, whatever the spelling", async () 
   assert.deepEqual(names(), ["Übung.db", "Übung.db-shm", "Übung.db-wal"]);
 });
 
+await check("keeps its files from being removed, moved and replaced", async () => {
+  const other = `${folder}\\other`;
+  Deno.writeTextFileSync(other, "another file");
+  for (const suffix of ["", "-wal", "-shm"]) {
+    assert.throws(() => Deno.removeSync(file + suffix), suffix);
+    assert.throws(() => Deno.renameSync(file + suffix, `${file}.moved`), suffix);
+    assert.throws(() => Deno.renameSync(other, file + suffix), suffix);
+  }
+  assert.equal((await db.run("insert into many values (-5, 0)")).changes, 1);
+});
+
+await check("start refuses a file on another computer and one with two names", async () => {
+  const away = [
+    "\\\\server\\share\\app.db",
+    "//server/share/app.db",
+    "\\\\?\\UNC\\server\\share\\app.db",
+  ];
+  for (const path of away) {
+    const { code, stderr } = await run("start", path);
+    assert.equal(code, 5, stderr);
+    assert.match(stderr, /Cannot open database .*: it is on a network drive/);
+  }
+  const wsl = await run("start", "\\\\wsl.localhost\\Ubuntu\\home\\me\\app.db");
+  assert.match(wsl.stderr, /Linux file system \(WSL\), seen from Windows/);
+  Deno.writeTextFileSync(`${folder}\\one.db`, "");
+  Deno.linkSync(`${folder}\\one.db`, `${folder}\\two.db`);
+  const { code, stderr } = await run("start", `${folder}\\two.db`);
+  assert.equal(code, 5, stderr);
+  assert.match(stderr, /it has 2 names \(hard links\)/);
+});
+
 await check("shutdown leaves the database alone in its folder", async () => {
   const { pid } = await db.status();
   await db.shutdown();

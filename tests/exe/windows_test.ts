@@ -60,7 +60,7 @@ Deno.test(`Windows executable serves its named pipe under Wine`, { ignore }, asy
     for (const { name, ok, error, tookMs } of checks) {
       await t.step(`${basename(daemon!)} ${name} (${tookMs} ms)`, () => assert.ok(ok, error));
     }
-    assert.equal(checks.length, 12, "all checks ran");
+    assert.equal(checks.length, 14, "all checks ran");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
