@@ -16,7 +16,7 @@ const REPEATS = 3;
 
 /** A client that fails all day, beside clients that write. */
 export const scenario: Scenario = {
-  name: "poison rate",
+  name: "failing all day",
   what: "a client that fails all day, in each way, slows the others by less than 2×",
   async run({ size, random, log }) {
     await using daemon = await startDaemon();
