@@ -16,6 +16,7 @@ export type LedgerClientKind = "session" | "key" | "library" | "library-key";
 
 const IN_FLIGHT = 8;
 const ANSWER_MS_MAX = 20_000;
+const END_MS_MAX = 30_000;
 /** So often, of all answers, a client drops its connection with what is in flight on it, for no reason. */
 const DROP_EACH = 200;
 
@@ -35,6 +36,8 @@ for (const [number, entry] of before) {
 (async () => {
   for await (const _ of Deno.stdin.readable);
   isEnding = true;
+  // Whoever started it may have died, and then no daemon comes back.
+  setTimeout(() => Deno.exit(1), END_MS_MAX);
 })();
 await (kind.startsWith("library") ? useLibrary() : useWire());
 Deno.exit(0);
