@@ -192,6 +192,8 @@ export class Database {
     // Readers first: while one is open, closing the writer leaves -wal and -shm.
     await this.#readers.close();
     if (!this.#isOpen) return;
+    const trouble = this.#writer.files.check();
+    if (trouble && !trouble.canReopen) await this.#rescue(trouble);
     try {
       // What was lost has been saved as far as it could be; since then others may have written to it.
       if (!this.#lost) this.#writer.connection.wal.truncate();

@@ -139,21 +139,23 @@ export class Readers {
 
   /** Goes on beside the loop, with the snapshot that was taken, unless it has to wait for a place. */
   async #beside(query: Query, first: Reader, firstRev: number): Promise<QueryOutcome> {
-    let reader = first;
+    let reader: Reader | undefined = first;
     let rev = firstRev;
-    const waits = !this.#besideLoop.tryAcquire();
-    if (waits) {
+    if (!this.#besideLoop.tryAcquire()) {
       this.#put(reader);
+      reader = undefined;
       await this.#besideLoop.acquire();
-      reader = this.#take();
     }
     try {
-      if (waits) rev = reader.beginSnapshot();
+      if (!reader) {
+        reader = this.#take();
+        rev = reader.beginSnapshot();
+      }
       return { rev, ...await this.#runBeside(query, reader.connection) };
     } catch (error) {
       return failureOf(error);
     } finally {
-      this.#put(reader);
+      if (reader) this.#put(reader);
       this.#besideLoop.release();
     }
   }

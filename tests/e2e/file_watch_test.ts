@@ -262,6 +262,24 @@ unixTest(
   },
 );
 
+unixTest("Shutdown leaves alone what replaced the files while nobody wrote", async (it) => {
+  const { file, folder } = it.daemon;
+  await it.exec("create table t(a)", "insert into t values (1)");
+  const foreign = foreignDatabase(it);
+  Deno.renameSync(`${foreign.path}-wal`, `${file}-wal`);
+  const other = await it.open(it.daemon.endpoints[1]);
+  await other.ask({ type: "ExecBatch", stmts: [{ sql: "create table t(a)" }] });
+  const moved = join(folder, "moved.db");
+  Deno.renameSync(join(folder, "other.db"), moved);
+  await shutDown(it);
+  assert.deepEqual(Deno.readFileSync(`${file}-wal`), foreign.log);
+  Deno.removeSync(`${file}-wal`);
+  for (const [path, count] of [[file, 1], [moved, 0]] as const) {
+    using direct = new DatabaseSync(path);
+    assert.equal(direct.prepare("select count(*) as n from t").get()!.n, count);
+  }
+}, { files: ["app.db", "other.db"] });
+
 unixTest("a lone ExecBatch is not acknowledged once the database was moved", async (it) => {
   const { file } = it.daemon;
   await it.exec("create table t(a)");
