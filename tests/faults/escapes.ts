@@ -129,6 +129,7 @@ const files: EscapeGroup = {
     "detach main",
     "detach database main",
     "detach temp",
+    "explain detach main",
     "vacuum into '{folder}/escaped.db'",
     "VACUUM main INTO '{folder}/escaped.db'",
     "/* x */ vacuum/**/into/**/('{folder}' || '/escaped.db')",
@@ -322,6 +323,8 @@ const own: EscapeGroup = {
     "delete\0from {own}",
     "delete from {own}\0",
     "delete from {own}; \0",
+    "select 1\0; delete from {own}",
+    "insert into victim values (97, 9)\0, (98, 9)",
     // Not the letters that they look like: other names, of which there are no tables.
     "delete from _\u0455kylinedb_state",
     "delete from _\u017fkylinedb_state",
