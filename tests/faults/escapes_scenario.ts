@@ -20,6 +20,8 @@ export const scenario: Scenario = {
     await corpus.escape();
     await corpus.escapeLate();
     await corpus.allow();
+    const unexpected = /.*(Unexpected|INTERNAL_ERROR|Commit failed).*/.exec(daemon.log())?.[0];
+    if (unexpected) corpus.failures.push(`The log: ${unexpected}`);
     return outcome(
       `${
         counted(corpus.refused)

@@ -25,7 +25,7 @@ export const scenario: Scenario = {
     const poisoner = await open();
     await exec(poisoner, ...SCHEMA_ALL);
     const load = new Load(await Promise.all(Array.from({ length: CLIENTS }, open)));
-    const kinds = size === "short" ? some(POISONS, 5, random) : POISONS;
+    const kinds = size === "short" ? some(POISONS, 3, random) : POISONS;
     const failures: string[] = [];
     let worst = { kind: "none", ratio: 0 };
     await load.rate(WINDOW_MS);
