@@ -102,8 +102,8 @@ export const LIMITS = {
   checkpointRetryMs: 1_000,
   /** Size of the log's file that is left alone: routine checkpoints keep it at 4 MB, and cutting it costs a little. */
   walKeptBytes: 16 * 1024 * 1024,
-  /** Cut off the log's file at once, by a commit: 20 ms. */
-  walCutBytes: 64 * 1024 * 1024,
+  /** Cut off the log's file at once, by a commit: 5 ms. */
+  walCutBytes: 16 * 1024 * 1024,
   /** Without writes for so long, all is cut off at once: 0.3 ms a MiB. */
   walIdleMs: 500,
   /** How long writes may wait, once a second, for the readers that keep a large log from starting over. */
