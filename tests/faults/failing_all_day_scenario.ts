@@ -4,7 +4,7 @@ import { startDaemon } from "../daemon_fixture.ts";
 import { exec, sleep } from "../e2e/daemon_case.ts";
 import { WireClient } from "../wire_client.ts";
 import { SCHEMA_ALL } from "./poison_model.ts";
-import { type Poison, POISONS } from "./poisons.ts";
+import { type Poison, POISONS, USED_KEY } from "./poisons.ts";
 import { integerBetween, outcome, type Scenario } from "./scenario.ts";
 
 const CLIENTS = 8;
@@ -24,6 +24,8 @@ export const scenario: Scenario = {
     const open = async () => stack.use(await WireClient.open(daemon.endpoint));
     const poisoner = await open();
     await exec(poisoner, ...SCHEMA_ALL);
+    const stmts = [{ sql: "select 'the request of this key'" }];
+    await poisoner.ask({ type: "ExecBatch", stmts, key: USED_KEY });
     const load = new Load(await Promise.all(Array.from({ length: CLIENTS }, open)));
     const kinds = size === "short" ? some(POISONS, 3, random) : POISONS;
     const failures: string[] = [];
@@ -60,7 +62,8 @@ async function slower(load: Load, poisoner: WireClient, poison: Poison): Promise
   const work = (async () => {
     while (poisoning) {
       poisoner.sendBytes(frame);
-      if (await poisoner.next() === null) throw new Error(`No answer to ${poison.kind}`);
+      const { status } = await poisoner.next() ?? {};
+      if (status !== "error") throw new Error(`${poison.kind} was answered ${status}`);
     }
   })();
   const beside = await load.rate(WINDOW_MS);

@@ -6,7 +6,7 @@ import { startDaemon } from "../daemon_fixture.ts";
 import { exec, rows } from "../e2e/daemon_case.ts";
 import { type Answer, WireClient } from "../wire_client.ts";
 import { type GoodRequest, goodRequest, Model, SCHEMA_ALL, STATE } from "./poison_model.ts";
-import { type Poison, POISONS } from "./poisons.ts";
+import { type Poison, POISONS, USED_KEY } from "./poisons.ts";
 import { counted, outcome, type Scenario } from "./scenario.ts";
 
 const ROUNDS = { short: 80, faults: 1_000, soak: 20_000 };
@@ -27,7 +27,9 @@ export const scenario: Scenario = {
       clients.push(stack.use(await WireClient.open(daemon.endpoint)));
     }
     using model = new Model();
-    const { rev } = await exec(clients[0], ...SCHEMA_ALL);
+    await exec(clients[0], ...SCHEMA_ALL);
+    const stmts = [{ sql: "select 'the request of this key'" }];
+    const { rev } = await clients[0].ask({ type: "ExecBatch", stmts, key: USED_KEY });
     const rounds = new Rounds(clients, model, rev);
     // Not shrunk: the database goes on from round to round.
     const options = { seed, numRuns: ROUNDS[size], endOnFailure: true };
@@ -145,11 +147,13 @@ class Rounds {
     const frames: Uint8Array[][] = this.clients.map(() => []);
     requests.forEach((request, id) => {
       const { poison, stmts, client } = request;
-      const key = this.#keyOf(requests, id, round);
-      const fields = { results: true, ...poison?.fields, ...this.#sessionOf(request, round) };
-      frames[client].push(
-        encodeFrame(JSON.stringify({ type: "ExecBatch", id, stmts, ...fields, key })),
-      );
+      const fields = {
+        results: true,
+        key: this.#keyOf(requests, id, round),
+        ...poison?.fields,
+        ...this.#sessionOf(request, round),
+      };
+      frames[client].push(encodeFrame(JSON.stringify({ type: "ExecBatch", id, stmts, ...fields })));
     });
     const sent: Sent[] = [];
     await Promise.all(this.clients.map(async (client, c) => {
@@ -165,7 +169,10 @@ class Rounds {
 
   /** What is not kept for a repetition is sent outside of the session: those behind it could not follow. */
   #sessionOf({ client, poison }: Omit<Sent, "answer">, { sessions }: Round): object {
-    const isKept = poison === undefined || poison.kept === undefined &&
+    // A client is cut when its name comes on another connection.
+    if (poison?.fields?.client) return { client: `${poison.fields.client} ${client}` };
+    const isKept = poison === undefined || poison.fields?.tx === undefined &&
+        poison.fields?.seq === undefined &&
         poison.codes.every((code) => !/TIMEOUT|SQLITE_FULL/.test(code));
     if (!sessions || !isKept) return {};
     const session = this.#sessions[client];
@@ -179,9 +186,9 @@ class Rounds {
     { keys }: Round,
   ): string | undefined {
     const { client, poison } = requests[id];
-    if (!keys || poison?.kept) return undefined;
-    const before = requests.slice(0, id).findLast((each) => each.client === client);
-    const isFree = before?.poison !== undefined && !before.poison.kept;
+    if (!keys || poison?.fields?.tx) return undefined;
+    const before = requests.slice(0, id).findLast((each) => each.client === client)?.poison;
+    const isFree = before !== undefined && !before.fields?.tx && !before.fields?.key;
     if (!isFree) this.#keyOfClient[client] = `key ${++this.#keys}`;
     return this.#keyOfClient[client];
   }

@@ -154,6 +154,24 @@ const asked: readonly Poison[] = [
   },
 ];
 
+/** Known before round one as the key of another request. */
+export const USED_KEY = "used";
+
+const repeated: readonly Poison[] = [
+  after("key of another request", "insert into judge values ('x')", "KEY_REUSED", {
+    key: USED_KEY,
+  }),
+  after("number out of turn", "insert into judge values ('x')", [
+    "SEQUENCE_GAP",
+    "CLIENT_FORGOTTEN",
+  ], { client: "nobody", seq: 7 }),
+  after("acknowledged what never was", "insert into judge values ('x')", [
+    "SEQUENCE_GAP",
+    "CLIENT_FORGOTTEN",
+  ], { client: "nobody", seq: 7, acked: 5 }),
+  after("number without a client", "insert into judge values ('x')", "INVALID_REQUEST", { seq: 1 }),
+];
+
 const refused: readonly Poison[] = [
   after("commit", "commit", "NOT_ALLOWED SQLITE_AUTH"),
   after("rollback", "rollback", "NOT_ALLOWED SQLITE_AUTH"),
@@ -234,6 +252,7 @@ export const POISONS: readonly Poison[] = [
   ...slow,
   ...large,
   ...asked,
+  ...repeated,
   ...refused,
   ...mistakes,
   ...none,
