@@ -85,6 +85,8 @@ export class RepeatingClient {
   #note(answer: Answer): void {
     if (answer.status === "ok") {
       this.#pending.splice(this.#pending.findIndex(({ id }) => id === answer.id), 1);
+    } else if (answer.code === "CLIENT_FORGOTTEN" && this.#pending[0].seq === 1) {
+      // None of its requests is known as long as none succeeded: it begins again with the first.
     } else if (!this.codes.includes(answer.code)) {
       this.failures.push(`an answer that does not tell what happened: ${JSON.stringify(answer)}`);
     }

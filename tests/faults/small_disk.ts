@@ -3,7 +3,16 @@
  *
  * @module
  */
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Program } from "../daemon_fixture.ts";
@@ -71,6 +80,13 @@ export class SmallDisk implements AsyncDisposable {
   /** Gives the space back. */
   free(): void {
     rmSync(this.outside("filler"), { force: true });
+  }
+
+  /** Its files and their sizes, in words. */
+  list(): string {
+    return readdirSync(this.outside("")).map((name) =>
+      `${name} with ${statSync(this.outside(name)).size} bytes`
+    ).join(", ");
   }
 
   async #end(): Promise<void> {
