@@ -9,8 +9,8 @@ import { Connection } from "../sqlite/connection.ts";
 import type { CheckpointProgress, WriteAheadLog } from "../sqlite/write_ahead_log.ts";
 
 /**
- * Copies on another thread and on a connection of its own, again and again, until no more is left than a checkpoint may
- * copy inline, a reader is in the way, or `signal` is aborted, which it looks at between two passes. Only for libraries
+ * Copies on another thread and on a connection of its own, again and again, until hardly more is left than a routine
+ * checkpoint copies, a reader is in the way, or `signal` is aborted, which it looks at between two passes. Only for libraries
  * from `SAFE_CHECKPOINT_VERSION` on.
  *
  * @throws {SqliteError}
@@ -22,7 +22,7 @@ export async function copyBacklog(path: string, signal: AbortSignal): Promise<Ch
     connection.get("SELECT 1 FROM sqlite_schema");
     for (let copiedBefore = 0;;) {
       const { frames, copied } = await copyAndSync(connection.wal);
-      const isSmall = frames - copiedBefore <= LIMITS.checkpointInlineFrames;
+      const isSmall = frames - copiedBefore <= LIMITS.checkpointFrames;
       if (isSmall || copied < frames || signal.aborted) return { frames, copied };
       copiedBefore = copied;
     }
