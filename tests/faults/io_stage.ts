@@ -8,6 +8,7 @@ import { connect, type SkylineError } from "../../mod.ts";
 import { type DaemonFixture, startDaemon } from "../daemon_fixture.ts";
 import { exec, rows, sleep } from "../e2e/daemon_case.ts";
 import { WireClient } from "../wire_client.ts";
+import { killAlive } from "./crash.ts";
 import { RepeatingClient } from "./repeating_client.ts";
 import { counted } from "./scenario.ts";
 import { Trace } from "./strace.ts";
@@ -103,13 +104,29 @@ export class IoStage implements AsyncDisposable {
     n: number,
     ending: Ending,
   ): Promise<{ failures: string[]; injected: number }> {
+    const where = `${nameOf(fault)} at call ${n}, ${ending}`;
+    try {
+      const { failures, injected } = await this.#run(fault, n, ending);
+      return { failures: failures.map((failure) => `${where}: ${failure}`), injected };
+    } catch (error) {
+      // Most likely it has ended.
+      const said = [(error as Error).message, ...await killAlive(this.#daemon)];
+      return { failures: [`${where}: ${said.join("; ")}`], injected: 0 };
+    }
+  }
+
+  async #run(
+    fault: Fault,
+    n: number,
+    ending: Ending,
+  ): Promise<{ failures: string[]; injected: number }> {
     await this.#startWithFullLog();
     await using trace = await Trace.attach(this.#daemon.pid, this.#traceArgs(fault, n));
     const { ledger, repeating } = await this.#write(fault);
     const failures = [...ledger.failures];
     // The daemon is alive whatever its disk does.
     if (!await this.#answers()) failures.push("Ping failed");
-    if (ending === "killed") await this.#daemon.kill();
+    if (ending === "killed") failures.push(...await killAlive(this.#daemon));
     const lines = (await trace.end()).split("\n");
     const isHit = (line: string) => line.includes("(INJECTED)") && line.includes(fault.call);
     const injected = lines.filter(isHit).length;
@@ -117,11 +134,11 @@ export class IoStage implements AsyncDisposable {
     else failures.push(...await this.#recover());
     for (const each of repeating) failures.push(...await this.#finish(each));
     failures.push(...await this.#compare(ledger, repeating, "once the disk works again"));
+    failures.push(...await killAlive(this.#daemon));
     await this.#daemon.restart();
     failures.push(...await this.#compare(ledger, repeating, "after a restart"));
     this.#count(ledger, repeating, injected);
-    const where = `${nameOf(fault)} at call ${n}, ${ending}`;
-    return { failures: failures.map((failure) => `${where}: ${failure}`), injected };
+    return { failures, injected };
   }
 
   #count(ledger: ToldLedger, repeating: readonly RepeatingClient[], injected: number): void {

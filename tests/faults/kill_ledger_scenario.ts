@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { type DaemonFixture, startDaemon } from "../daemon_fixture.ts";
 import { exec, sleep } from "../e2e/daemon_case.ts";
 import { WireClient } from "../wire_client.ts";
+import { killAlive } from "./crash.ts";
 import { type Entry, hashOf, payloadOf, readLedger } from "./ledger.ts";
 import type { LedgerClientKind } from "./ledger_client.ts";
 import { counted, integerBetween, outcome, type Scenario, type ScenarioRun } from "./scenario.ts";
@@ -59,7 +60,7 @@ async function runOnFile(it: ScenarioRun, rounds: number, tally: Tally): Promise
   const books = new Books(daemon.file, clients);
   try {
     for (let round = 1; round <= rounds; round++) {
-      await killAndRestart(it, daemon, clients, tally);
+      books.failures.push(...await killAndRestart(it, daemon, clients, tally));
       books.compare(`after kill ${round}`);
       if (books.failures.length > 0) break;
     }
@@ -80,7 +81,7 @@ async function killAndRestart(
   daemon: DaemonFixture,
   clients: readonly LedgerClient[],
   tally: Tally,
-): Promise<void> {
+): Promise<string[]> {
   const victims = it.random() < 0.3 ? clients.filter(() => it.random() < 0.5) : [];
   const killClients = async () => {
     await sleep(integerBetween(it.random, 0, KILL_MS_MAX));
@@ -91,7 +92,7 @@ async function killAndRestart(
   const killing = killClients();
   await waitForLoad(clients);
   await sleep(integerBetween(it.random, 0, KILL_MS_MAX));
-  await daemon.kill();
+  const crashed = await killAlive(daemon);
   tally.kills++;
   await killing;
   // Every other time, another program recovers the log before the daemon would.
@@ -100,6 +101,7 @@ async function killAndRestart(
     direct.prepare("select count(*) from ledger").get();
   }
   await daemon.restart();
+  return crashed;
 }
 
 /** Until somebody was acknowledged since the last kill: without load a kill shows nothing. */
