@@ -10,6 +10,8 @@ import { type Poison, POISONS, USED_KEY } from "./poisons.ts";
 import { counted, outcome, type Scenario } from "./scenario.ts";
 
 const ROUNDS = { short: 80, faults: 1_000, soak: 20_000 };
+/** Requests a commit; a busy machine interrupts groups, which a short form cannot make up for. */
+const SHARED_MIN = { short: 1.2, faults: 2, soak: 2 };
 const MEMBERS = 50;
 const CLIENTS = 5;
 
@@ -40,7 +42,9 @@ export const scenario: Scenario = {
     const unexpected = /.*(Unexpected|INTERNAL_ERROR|Commit failed).*/.exec(daemon.log())?.[0];
     if (unexpected) rounds.failures.push(`The log: ${unexpected}`);
     log(`${writes} requests that succeeded, in ${groups} commits`);
-    if (groups * 2 > writes) rounds.failures.push(`${groups} commits of ${writes}: not shared`);
+    if (groups * SHARED_MIN[size] > writes) {
+      rounds.failures.push(`${groups} commits of ${writes}: not shared`);
+    }
     return outcome(
       `${ROUNDS[size]} rounds, ${counted(rounds.failed)} poisons among ${
         counted(rounds.good)
