@@ -133,6 +133,9 @@ async function main(args: string[]): Promise<boolean> {
   return failures === 0 && tried.length > 0 && held;
 }
 
+// An exit ends the daemons too; a signal alone would leave them behind.
+Deno.addSignalListener("SIGINT", () => Deno.exit(1));
+if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => Deno.exit(1));
 try {
   Deno.exit(await main(Deno.args) ? 0 : 1);
 } catch (error) {

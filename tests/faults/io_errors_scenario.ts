@@ -18,7 +18,6 @@ const ALL: readonly Fault[] = [
 /** A few of them. */
 const SHORT: readonly [Fault, n: number, Ending][] = [
   [{ call: "fdatasync", error: "EIO", more: 0 }, 2, "recovers"],
-  [{ call: "fdatasync", error: "EIO", more: 2 }, 2, "recovers"],
   [{ call: "fdatasync", error: "EIO", more: Infinity }, 3, "recovers"],
   [{ call: "fdatasync", error: "EIO", more: Infinity }, 3, "killed"],
   [{ call: "pwrite64", error: "EIO", more: 0 }, 6, "killed"],

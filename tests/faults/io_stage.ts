@@ -28,6 +28,8 @@ const RECOVERY_MS_MAX = 5_000;
 const FRAMES_BEFORE = 990;
 /** A disk that failed for good is found out by then. */
 const LIBRARY_MS_MAX = 300;
+/** What its calls may still wait for when they are given up. */
+const LIBRARY_CODES = ["TIMEOUT", "SEQUENCE_GAP", "CLIENT_FORGOTTEN"];
 const FILLINGS_MAX = 20;
 const FRAME_BYTES = 24 + 4_096;
 const SPIN = { sql: "update spin set i = i + 1" };
@@ -185,8 +187,8 @@ export class IoStage implements AsyncDisposable {
 
   /** Lets all clients write, and notes what they are told. */
   async #write({ call }: Fault): Promise<{ ledger: ToldLedger; repeating: RepeatingClient[] }> {
-    // What SQLite makes of a read that failed.
-    const codes = call === "pread64" ? [...CODES, "SQL_ERROR"] : CODES;
+    // What SQLite makes of a read that failed, and of a file that cannot be opened.
+    const codes = call === "pread64" || call === "openat" ? [...CODES, "SQL_ERROR"] : CODES;
     const ledger = new ToldLedger();
     const name = `client-${this.#nextId}`;
     const repeating = [
@@ -200,7 +202,7 @@ export class IoStage implements AsyncDisposable {
     );
     await Promise.all([
       ...plain,
-      this.#writeByLibrary(ledger, codes),
+      this.#writeByLibrary(ledger, [...codes, ...LIBRARY_CODES]),
       ...repeating.map(async (each) => {
         await using client = await WireClient.open(this.#daemon.endpoint);
         await each.write(client, REQUESTS_EACH, () => this.#nextId++);
@@ -300,9 +302,9 @@ export class IoStage implements AsyncDisposable {
       // A request of many statements is there whole or not at all.
       if (!whole) failures.push(`${id} is there in part`);
     }
-    for (const { ids, name, by } of repeating) {
-      const missing = ids.filter((id) => !there.has(id));
-      if (missing.length > 0) failures.push(`${missing} of ${name} (${by}) are not there`);
+    for (const { ids, refused, name, by } of repeating) {
+      const wrong = ids.filter((id) => there.has(id) === refused.has(id));
+      if (wrong.length > 0) failures.push(`${wrong} of ${name} (${by}) are not as it was told`);
     }
     const [[integrity]] = await rows(client, "pragma integrity_check");
     if (integrity !== "ok") failures.push(`integrity_check says ${integrity}`);

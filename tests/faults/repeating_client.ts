@@ -20,6 +20,8 @@ interface Write {
 export class RepeatingClient {
   /** Ids of all rows that it was to insert. */
   readonly ids: number[] = [];
+  /** Those among them that it was told will never be there: sent again, they would fail again. */
+  readonly refused = new Set<number>();
   /** Answers that it must not be given, each in a line. */
   readonly failures: string[] = [];
   readonly #pending: Write[] = [];
@@ -83,12 +85,14 @@ export class RepeatingClient {
   }
 
   #note(answer: Answer): void {
-    if (answer.status === "ok") {
-      this.#pending.splice(this.#pending.findIndex(({ id }) => id === answer.id), 1);
-    } else if (answer.code === "CLIENT_FORGOTTEN" && this.#pending[0].seq === 1) {
-      // None of its requests is known as long as none succeeded: it begins again with the first.
-    } else if (!this.codes.includes(answer.code)) {
+    // None of its requests is known as long as none succeeded: it begins again with the first.
+    const isNew = answer.code === "CLIENT_FORGOTTEN" && this.#pending[0].seq === 1;
+    if (answer.status !== "ok" && !isNew && !this.codes.includes(answer.code)) {
       this.failures.push(`an answer that does not tell what happened: ${JSON.stringify(answer)}`);
+    }
+    if (answer.retry === "no") this.refused.add(answer.id);
+    if (answer.status === "ok" || answer.retry === "no") {
+      this.#pending.splice(this.#pending.findIndex(({ id }) => id === answer.id), 1);
     }
   }
 }
