@@ -14,6 +14,8 @@ export type Mishap =
   | "cut after"
   /** It is executed, and never answered. */
   | "silence"
+  /** It is executed, and answered 60 ms later. */
+  | "late"
   /** It is executed, and yet answered OUTCOME_UNKNOWN. */
   | "unknown after"
   /** What the daemon knows of its client is lost, then it is treated like any other. */
@@ -61,6 +63,7 @@ export class FakeSessions {
         : this.#execute(request);
       if (mishap === "cut after") session.socket.destroy();
       else if (mishap === "unknown after") session.answer(failure("OUTCOME_UNKNOWN", "unknown"));
+      else if (mishap === "late") setTimeout(() => session.answer(answer), 60);
       else if (mishap !== "silence") session.answer(answer);
     };
   }
