@@ -90,6 +90,7 @@ async function run(scenario: Scenario, { size, seed }: Options): Promise<Result>
 function printTable(results: readonly Result[], seed: number): void {
   const table = new Table({
     title: `Seed ${seed}`,
+    shouldDisableColors: !Deno.stdout.isTerminal() || Deno.noColor,
     columns: [
       { name: "scenario", alignment: "left" },
       { name: "tried", title: "what was tried", alignment: "left", maxLen: 70 },
