@@ -75,7 +75,7 @@ export class Keys {
 
   #sweep(now: number): void {
     for (const [id, at, units] of this.#oldest.all([]) as [number, number, number][]) {
-      if (now - at <= LIMITS.rememberMs) return;
+      if (now - at <= LIMITS.rememberSeconds) return;
       this.#delete.run([id]);
       this.#bytes = Math.max(0, this.#bytes - ROW_OVERHEAD_BYTES - units);
     }

@@ -72,7 +72,7 @@ export class Sessions {
   }
 
   #recallUnknown(client: string, seq: number): SkylineError | null {
-    if (seq === 1 && Date.now() - createdAt(client) <= LIMITS.rememberMs) return null;
+    if (seq === 1 && Date.now() - createdAt(client) <= LIMITS.rememberSeconds * 1000) return null;
     return new SkylineError(
       "CLIENT_FORGOTTEN",
       seq === 1
@@ -97,12 +97,10 @@ export class Sessions {
   /** Takes a request as done, if the transaction that is open is committed. */
   note({ client, seq, acked }: SessionPlace, outcome: WriteDone | SkylineError): void {
     const session = this.#changing(client);
-    const { answers } = session;
-    const unwanted = Math.max(0, acked - (session.seq - answers.length));
-    for (const answer of answers.splice(0, unwanted)) session.units -= answer.length;
+    dropAnswers(session, acked);
     const isLarge = session.units > LIMITS.storedAnswersUnitsMax;
     const answer = storedAnswer(outcome, isLarge ? 0 : LIMITS.storedResultsMax);
-    answers.push(answer);
+    session.answers.push(answer);
     session.units += answer.length;
     session.seq = seq;
   }
@@ -143,7 +141,7 @@ export class Sessions {
   #sweep(now: number): void {
     const rows = this.#oldest.all([this.#sweptTo]) as [client: string, at: number][];
     for (const [client, at] of rows) {
-      if (now - at <= LIMITS.rememberMs) continue;
+      if (now - at <= LIMITS.rememberSeconds) continue;
       this.#delete.run([client]);
       this.#known.delete(client);
     }
@@ -166,7 +164,9 @@ export class Sessions {
   }
 
   #remember(client: string, session: Session): void {
-    this.#known.delete(client);
+    // Their order matters once there are too many.
+    const isFull = this.#known.size >= LIMITS.sessionsCached;
+    if (isFull) this.#known.delete(client);
     this.#known.set(client, session);
     if (this.#known.size > LIMITS.sessionsCached) {
       this.#known.delete(this.#known.keys().next().value!);
@@ -179,6 +179,15 @@ export class Sessions {
       const each of [this.#select, this.#insert, this.#update, this.#delete, this.#oldest]
     ) each.finalize();
   }
+}
+
+/** Drops the answers up to the number `acked`. */
+function dropAnswers(session: Session, acked: number): void {
+  const { answers } = session;
+  const count = Math.min(answers.length, acked - (session.seq - answers.length));
+  if (count <= 0) return;
+  for (let i = 0; i < count; i++) session.units -= answers[i].length;
+  answers.splice(0, count);
 }
 
 const UUID_V7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;

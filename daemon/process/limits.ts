@@ -35,7 +35,7 @@ export const LIMITS = {
 
   // Exactly once
   /** How long sessions and keys are remembered after their last use. */
-  rememberMs: 24 * 3_600_000,
+  rememberSeconds: 24 * 3_600,
   /** Answers are kept without their results where those are longer, in UTF-16 units. */
   storedResultsMax: 64 * 1024,
   /** Kept answers of one client, in UTF-16 units, past which further ones are kept without results: its row is written whole. */
