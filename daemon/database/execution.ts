@@ -306,7 +306,12 @@ function statementError(error: unknown, index: number): unknown {
     return new SkylineError(
       CODE_OF_RESULT[error.primary] ?? "SQL_ERROR",
       `Statement ${index}: ${error.message}`,
-      { statement: index, sqliteCode: error.codeName },
+      {
+        statement: index,
+        sqliteCode: error.codeName,
+        // Memory may be there the next time; anything else would fail again.
+        retry: error.primary === RESULT.NOMEM ? "safe" : undefined,
+      },
     );
   }
   return error;

@@ -49,6 +49,7 @@ export const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
   [RESULT.AUTH]: "NOT_ALLOWED",
   [RESULT.FULL]: "DISK_FULL",
   [RESULT.IOERR]: "DISK_FAILED",
+  [RESULT.CANTOPEN]: "DISK_FAILED",
 };
 
 /** Any error as an answer. What is neither ours nor SQLite's is a mistake in this program. */

@@ -130,10 +130,8 @@ export class LoneCommit {
       try {
         const refusal = refusalOf(write, revision, performance.now());
         if (refusal) throw refusal;
-        if (unit.isVacuum) connection.attachedMax = 1;
-        else await this.#begin(write.deadline);
-        const drive = { connection, costly: this.#costly, deadline: write.deadline };
-        const executed = await driveBeside(unit.execute(connection), drive);
+        if (!unit.isVacuum) await this.#begin(write.deadline);
+        const executed = await this.#execute(unit);
         if (unit.isVacuum) await this.#begin(write.deadline);
         checkForeignKeys(connection);
         const done = unit.keep(executed);
@@ -142,9 +140,18 @@ export class LoneCommit {
       } catch (error) {
         this.#commit.rollback();
         if (!(error instanceof NotInline)) throw error;
-      } finally {
-        this.#commit.writer.connection.attachedMax = 0;
       }
+    }
+  }
+
+  async #execute<T, R>({ write, isVacuum, execute }: Unit<T, R>): Promise<T> {
+    const { connection } = this.#commit.writer;
+    const drive = { connection, costly: this.#costly, deadline: write.deadline };
+    connection.attachedMax = isVacuum ? 1 : 0;
+    try {
+      return await driveBeside(execute(connection), drive);
+    } finally {
+      connection.attachedMax = 0;
     }
   }
 

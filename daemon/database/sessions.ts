@@ -72,7 +72,11 @@ export class Sessions {
   }
 
   #recallUnknown(client: string, seq: number): SkylineError | null {
-    if (seq === 1 && Date.now() - createdAt(client) <= LIMITS.rememberSeconds * 1000) return null;
+    if (seq === 1 && Date.now() - createdAt(client) <= LIMITS.rememberSeconds * 1000) {
+      // Known from now on: if this first one fails and is not kept, those behind it are out of turn, not forgotten.
+      this.#remember(client, newSession());
+      return null;
+    }
     return new SkylineError(
       "CLIENT_FORGOTTEN",
       seq === 1
@@ -109,7 +113,7 @@ export class Sessions {
   #changing(client: string): Session {
     let session = this.#changed.get(client);
     if (session === undefined) {
-      const known = this.#session(client) ?? { seq: 0, answers: [], units: 0, isStored: false };
+      const known = this.#session(client) ?? newSession();
       session = { ...known, answers: known.answers.slice() };
       this.#changed.set(client, session);
     }
@@ -179,6 +183,10 @@ export class Sessions {
       const each of [this.#select, this.#insert, this.#update, this.#delete, this.#oldest]
     ) each.finalize();
   }
+}
+
+function newSession(): Session {
+  return { seq: 0, answers: [], units: 0, isStored: false };
 }
 
 /** Drops the answers up to the number `acked`. */

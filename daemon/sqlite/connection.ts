@@ -57,6 +57,7 @@ export class Connection {
   #refusal: string | null = null;
   #changesSchema = false;
   #inlineUntil = Infinity;
+  #isClosed = false;
 
   /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
   principal: Principal = "own";
@@ -256,9 +257,9 @@ export class Connection {
     sqlite().sqlite3_interrupt(this.#handle);
   }
 
-  /** False inside a transaction. It turns true by itself where SQLite undid a whole transaction. */
+  /** False inside a transaction; true after {@link Connection.close}. It turns true by itself where SQLite undid a whole transaction. */
   get autocommit(): boolean {
-    return sqlite().sqlite3_get_autocommit(this.#handle) !== 0;
+    return this.#isClosed || sqlite().sqlite3_get_autocommit(this.#handle) !== 0;
   }
 
   /** Rows that the last INSERT, UPDATE or DELETE changed; stays so until the next. */
@@ -312,6 +313,7 @@ export class Connection {
     this.#cache.clear();
     const code = sqlite().sqlite3_close(this.#handle);
     if (code !== RESULT.OK) throw this.error(code);
+    this.#isClosed = true;
     this.#authorizer.close();
     this.#progress.close();
     this.wal.close();

@@ -89,7 +89,11 @@ daemonTest("ExecBatch takes the number of what was refused for a moment again", 
   });
   const [late, behind] = await together(it.client, [slow, insert(2, 2)]);
   assert.equal(late.code, "TIMEOUT");
-  assert.equal(behind.code, "CLIENT_FORGOTTEN", "nothing of this client is stored yet");
+  assert.equal(
+    behind.code,
+    "SEQUENCE_GAP",
+    "nothing of this client is stored yet, but it is known",
+  );
   assert.equal((await it.client.ask(insert(1, 1))).status, "ok");
   const [lateAgain, gap] = await together(it.client, [{ ...slow, seq: 2 }, insert(3, 3)]);
   assert.deepEqual([lateAgain.code, gap.code], ["TIMEOUT", "SEQUENCE_GAP"]);

@@ -166,13 +166,15 @@ daemonTest(
           : { type: "ExecBatch", stmts: [{ sql: ENDLESS_COUNT }], timeout_ms: 1_500 },
       )
     );
-    let most = 0;
-    for (let i = 0; i < 20; i++) {
+    const running: number[] = [];
+    for (let i = 0; i < 21; i++) {
       await sleep(30);
-      most = Math.max(most, runningThreads(it.daemon.pid));
+      running.push(runningThreads(it.daemon.pid));
     }
-    assert.ok(most >= 4 && most <= 11, `${most} threads run at once`);
     for (const answer of await Promise.all(endless)) assert.equal(answer.code, "TIMEOUT");
+    // The median: beside those 8 run the loop and, for moments, threads of the runtime.
+    const usual = running.sort((a, b) => a - b)[10];
+    assert.ok(usual >= 4 && usual <= 11, `${usual} threads run at once`);
   },
   { files: ["a.db", "b.db", "c.db"], ignore: Deno.build.os !== "linux" },
 );

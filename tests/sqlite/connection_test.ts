@@ -194,6 +194,15 @@ Deno.test("Statement.bind() throws for parameters that do not fit", () => {
   nameless.finalize();
 });
 
+Deno.test("Connection.autocommit is true after close()", () => {
+  using temporary = new TemporaryConnection();
+  const connection = Connection.open(temporary.file);
+  connection.exec("begin immediate");
+  assert.ok(!connection.autocommit);
+  connection.close();
+  assert.ok(connection.autocommit);
+});
+
 Deno.test("Connection.close() throws when a statement is left", () => {
   const temporary = new TemporaryConnection();
   const { statement } = temporary.connection.prepare("select 1");
