@@ -124,7 +124,7 @@ function checkTime({ deadline, signal }: Drive): void {
 class StatementSteps {
   readonly #stepping;
   #lastMs = Infinity;
-  #offLoopMs = 0;
+  #tookMs = 0;
 
   constructor(readonly statement: Statement, readonly drive: Drive) {
     this.#stepping = standsAlone(statement.sql)
@@ -133,9 +133,9 @@ class StatementSteps {
   }
 
   async step(): Promise<boolean> {
-    if (this.#isInline()) return this.#stepInline();
-    const row = await this.#stepOffLoop();
-    if (!row && this.#offLoopMs < LIMITS.stepCheapMs) this.drive.costly.unmark(this.statement.sql);
+    const row = this.#isInline() ? this.#stepInline() : await this.#stepOffLoop();
+    const wasCheap = this.#stepping !== "inline" && this.#tookMs < LIMITS.stepInlineMs;
+    if (!row && wasCheap) this.drive.costly.unmark(this.statement.sql);
     return row;
   }
 
@@ -144,7 +144,7 @@ class StatementSteps {
     try {
       return stepUntil(this.statement, this.drive, started + LIMITS.stepInlineMs);
     } finally {
-      noteTime(this.statement, this.drive, started);
+      this.#tookMs += noteTime(this.statement, this.drive, started) - started;
     }
   }
 
@@ -162,7 +162,7 @@ class StatementSteps {
     } finally {
       slowSteps.release();
       this.#lastMs = performance.now() - started;
-      this.#offLoopMs += this.#lastMs;
+      this.#tookMs += this.#lastMs;
     }
   }
 

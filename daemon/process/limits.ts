@@ -70,9 +70,12 @@ export const LIMITS = {
   groupStatementsMax: 500,
 
   // Statements
-  /** Time that the loop may be held by a step before it is interrupted and done off the loop. */
+  /**
+   * Time that the loop may be held by a step before it is interrupted and done off the loop. A run there of less says that
+   * the statement need not be there: on a busy machine the way to another thread alone takes over a millisecond.
+   */
   stepInlineMs: 5,
-  /** A step off the loop that took less says that its statement need not be there. */
+  /** A step off the loop that took less has the statement's next done inline. */
   stepCheapMs: 1,
   /** Pause before a step that was interrupted and goes on is interrupted again. */
   interruptAgainMs: 20,

@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
+import { driveBeside, NotInline } from "../../daemon/database/drivers.ts";
+import { executeWrite } from "../../daemon/database/execution.ts";
+import { TemporaryConnection } from "../sqlite/temporary_connection.ts";
+
+/** Whether SQL that is known as costly is not any more after some runs beside the loop: one may be slow by chance. */
+async function isForgotten(sql: string): Promise<boolean> {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec("create table t(v)");
+  connection.exec("insert into t values (1), (2), (3)");
+  const costly = new CostlyStatements();
+  costly.mark(sql);
+  const deadline = performance.now() + 10_000;
+  const write = { statements: [{ sql, params: [] }], atomic: true, results: true, deadline };
+  for (let runs = 0; runs < 10 && costly.steppingOf(sql) !== "inline"; runs++) {
+    const execution = executeWrite(connection, { ...write, units: 100 });
+    try {
+      await driveBeside(execution, { connection, costly, deadline });
+    } catch (error) {
+      assert.ok(error instanceof NotInline);
+    }
+  }
+  return costly.steppingOf(sql) === "inline";
+}
+
+for (const sql of ["update t set v = v + 1", "update t set v = v + 1 returning v"]) {
+  Deno.test(`driveBeside() forgets that a statement was costly when it is cheap: ${sql}`, async () => {
+    assert.ok(await isForgotten(sql));
+  });
+}
+
+Deno.test("driveBeside() remembers a statement as costly when its steps take long in all", async () => {
+  const sql = `
+    with recursive
+      n(i) as (select 1 union all select i + 1 from n where i < 300),
+      m(j) as (select 1 union all select j + 1 from m where j < 300)
+    select i, (select sum(j * i) from m) from n`;
+  assert.ok(!await isForgotten(sql));
+});
