@@ -121,6 +121,11 @@ daemonTest("ExecBatch keeps what ran alone in its session too", async (it) => {
   assert.equal(done.status, "ok");
   checkReplayed(done, await it.client.ask(vacuum));
   assert.equal((await it.client.ask(insert(4, 4))).status, "ok");
+  const { client: _, seq: __, ...unnumbered } = long;
+  await it.exec("delete from t");
+  const once = await it.client.ask({ ...unnumbered, key: "k" });
+  assert.equal(once.status, "ok");
+  checkReplayed(once, await it.client.ask({ ...unnumbered, key: "k" }));
 });
 
 daemonTest("ExecBatch executes a request with a key once, whoever sends it", async (it) => {
@@ -190,8 +195,9 @@ daemonTest("ExecBatch refuses more than the queue takes, and goes on", async (it
     stmts: [{
       sql: "with recursive c(x) as (select 1 union all select x + 1 from c) select * from c",
     }],
-    timeout_ms: 2_000,
+    timeout_ms: 4_000,
   });
+  await until(async () => (await it.status()).queued === 1);
   const frame = encodeFrame(JSON.stringify({ type: "ExecBatch", stmts: [{ sql: "select 1" }] }));
   const each = 1_000;
   for (const client of clients) {
