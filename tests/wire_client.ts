@@ -62,6 +62,12 @@ export class WireClient implements AsyncDisposable {
     this.sendText(JSON.stringify(request));
   }
 
+  /** Sends a request and waits until it is in the pipe. */
+  sent(request: unknown): Promise<void> {
+    const frame = encodeFrame(JSON.stringify(request));
+    return new Promise((resolve) => this.#socket.write(frame, () => resolve()));
+  }
+
   /** The next answer; `null` when the connection closes or `timeoutMs` pass first. */
   async next(timeoutMs = 10_000): Promise<Answer | null> {
     const until = performance.now() + timeoutMs;

@@ -28,6 +28,8 @@ export const LIMITS = {
   lingerMs: 1_000,
   /** How long the queries of a client that ended its side go on: most likely it is gone, and nobody waits for them. */
   halfOpenMs: 2_000,
+  /** After a shutdown, pauses in a row that bring no more requests for it, before the connections are closed; and in all. */
+  lastRequests: { pauseMs: 1, quietPauses: 3, pausesMax: 1_000 },
 
   // Requests
   /** A request's time from arrival to its end, unless it says `timeout_ms`. */

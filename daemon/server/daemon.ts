@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { endpointOf, endpointOfName } from "../../client/endpoint.ts";
 import { Database } from "../database/database.ts";
 import { prepareFile } from "../database/database_file.ts";
 import type { DaemonConfig } from "../process/config.ts";
+import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 import { acquireInstance, type Instance } from "../process/single_instance.ts";
@@ -30,6 +32,7 @@ export class Daemon implements Host {
   readonly #partialFrames = new PartialFrames();
   readonly #router = new Router(this);
   #shutdown: Promise<void> | undefined;
+  #shutdownsAsked = 0;
   #resolveStopped!: () => void;
   /** Settles when everything is closed and every answer is sent. */
   readonly stopped: Promise<void> = new Promise((resolve) => this.#resolveStopped = resolve);
@@ -125,6 +128,7 @@ export class Daemon implements Host {
    * the last answers have been sent as well.
    */
   shutdown(): Promise<void> {
+    this.#shutdownsAsked++;
     return this.#shutdown ??= this.#end();
   }
 
@@ -133,6 +137,20 @@ export class Daemon implements Host {
     await this.#closeAll();
     // Whoever asked for it is answered once this settles, and its answer is sent before the connections are closed.
     setTimeout(() => this.#closeConnections(), 0);
+  }
+
+  /**
+   * Lets those ask for it too whose requests have arrived but were not read yet. Only a loop that waits asks the system
+   * which sockets are ready, so it is made to wait.
+   */
+  async #hearTheLast(): Promise<void> {
+    const { pauseMs, quietPauses, pausesMax } = LIMITS.lastRequests;
+    let quiet = 0;
+    for (let pauses = 0; pauses < pausesMax && quiet < quietPauses; pauses++) {
+      const before = this.#shutdownsAsked;
+      await sleep(pauseMs);
+      quiet = this.#shutdownsAsked === before ? quiet + 1 : 0;
+    }
   }
 
   async #closeAll(): Promise<void> {
@@ -148,6 +166,7 @@ export class Daemon implements Host {
   }
 
   async #closeConnections(): Promise<void> {
+    await this.#hearTheLast();
     await Promise.all(this.#listeners().map((listener) => listener.close()));
     this.#log.info("Stopped");
     this.#resolveStopped();

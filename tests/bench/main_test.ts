@@ -32,14 +32,14 @@ Deno.test("bench measures the daemon beside programs without one", async () => {
     const { figures, targets, machine } = JSON.parse(await Deno.readTextFile(json));
     assert.deepEqual(
       figures.map(({ name }: Figures) => name).sort(),
-      [...only].sort(),
+      [...only, "daemon full key 64x1", "daemon full session 64x1"].sort(),
     );
     for (const { name, perSecond, p50, p999, max, cores } of figures as Figures[]) {
       assert.ok(perSecond > 0 && cores > 0, name);
       assert.ok(p50 > 0 && p50 <= p999 && p999 <= max, name);
       assert.ok(out.includes(name), out);
     }
-    assert.equal(targets.length, 2, "the rate at 64x1, and the slowest of a thousand");
+    assert.equal(targets.length, 5, "two rates at 64x1, and three times the slowest of a thousand");
     assert.ok(out.includes(machine.sqlite), out);
     assert.ok(!out.includes("\x1b"), "no colours where there is no terminal");
   } finally {

@@ -38,6 +38,8 @@ daemonTest("Ping and Status tell about the daemon and its database", async (it) 
     failures: 1,
     queries: 1,
     wal_frames_left: 0,
+    wal_held_ms: 0,
+    wal_limit_bytes: 1024 ** 3,
   });
 });
 

@@ -3,11 +3,34 @@ import { DatabaseSync } from "node:sqlite";
 import type { DaemonFixture } from "../daemon_fixture.ts";
 import { WireClient } from "../wire_client.ts";
 import { runCommand } from "./command.ts";
-import { daemonTest, exec, rows, sleep } from "./daemon_case.ts";
+import { type DaemonCase, daemonTest, exec, rows, until } from "./daemon_case.ts";
 
 /** Some 0.3 s of work. */
 const SLOW = "with recursive n(i) as (select 1 union all select i + 1 from n limit 3000000) " +
   "select count(*) from n";
+
+const ENDLESS =
+  "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n";
+
+/** Connections that the daemon has accepted. */
+function openAll(it: DaemonCase, count: number): Promise<WireClient[]> {
+  return Promise.all(Array.from({ length: count }, async () => {
+    const client = await it.open();
+    await client.ask({ type: "Ping" });
+    return client;
+  }));
+}
+
+/** Sends a query that the daemon waits for until the connection goes, and waits until it was read. */
+async function keepBusy(client: WireClient): Promise<void> {
+  client.send({ type: "Query", sql: ENDLESS, timeout_ms: 60_000, id: "endless" });
+  assert.equal((await client.ask({ type: "Ping", id: "after it" })).id, "after it");
+}
+
+/** Waits until so many writes are under way. */
+function untilQueued(it: DaemonCase, count: number): Promise<void> {
+  return until(async () => (await it.status()).queued === count);
+}
 
 function names({ folder }: DaemonFixture): string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
@@ -53,7 +76,7 @@ daemonTest("Shutdown waits for a slow write and answers it", async (it) => {
   await it.exec("create table t(a)");
   const other = await it.open();
   other.send({ type: "ExecBatch", stmts: [{ sql: `insert into t ${SLOW}` }] });
-  await sleep(100);
+  await untilQueued(it, 1);
   assert.equal((await it.client.ask({ type: "Shutdown" })).status, "ok");
   assert.equal((await other.next())?.rows_affected, 1);
   assert.equal((await it.daemon.child.status).code, 0);
@@ -62,34 +85,58 @@ daemonTest("Shutdown waits for a slow write and answers it", async (it) => {
 
 daemonTest("Shutdown refuses new connections and new work while it drains", async (it) => {
   await it.exec("create table t(a)");
-  const [other, third] = [await it.open(), await it.open()];
-  await third.ask({ type: "Ping" });
+  const [other, slow, third] = await openAll(it, 3);
   other.send({
     type: "ExecBatch",
     stmts: [{ sql: `insert into t select (${SLOW}) union all select (${SLOW})` }],
   });
-  await sleep(100);
+  await untilQueued(it, 1);
+  await keepBusy(slow);
   it.client.send({ type: "Shutdown" });
-  await sleep(100);
+  const query = { type: "Query", sql: "select 1" };
+  await until(async () => (await third.ask(query)).code === "SHUTTING_DOWN");
   const late = await third.ask({ type: "ExecBatch", stmts: [{ sql: "insert into t values (9)" }] });
   assert.deepEqual([late.code, late.retry], ["SHUTTING_DOWN", "safe"]);
-  assert.equal((await third.ask({ type: "Query", sql: "select 1" })).code, "SHUTTING_DOWN");
   await assert.rejects(WireClient.open(it.daemon.endpoint), "nobody else gets in");
   assert.equal((await other.next())?.rows_affected, 2);
+  await slow[Symbol.asyncDispose]();
   assert.equal((await it.client.next())?.status, "ok");
   assert.equal((await it.daemon.child.status).code, 0);
   assert.equal(countDirectly(it.daemon), 2);
 });
 
 daemonTest("Shutdown is answered to all who asked for it", async (it) => {
-  const others = await Promise.all(Array.from({ length: 5 }, () => it.open()));
+  const others = await openAll(it, 5);
+  const slow = await it.open();
+  await keepBusy(slow);
   for (const other of others) {
-    other.send({ type: "Shutdown" });
-    other.send({ type: "Shutdown" });
+    for (const id of [1, 2]) other.send({ type: "Shutdown", id });
+    const refused = await other.ask({ type: "Query", sql: "select 1", id: 3 });
+    assert.deepEqual([refused.id, refused.code], [3, "SHUTTING_DOWN"]);
   }
-  for (const other of others) assert.equal((await other.next())?.status, "ok");
+  await slow[Symbol.asyncDispose]();
+  for (const other of others) {
+    for (const id of [1, 2]) assert.deepEqual(await other.next(), { id, status: "ok" });
+    assert.equal(await other.next(), null);
+  }
   assert.equal((await it.daemon.child.status).code, 0);
 });
+
+daemonTest(
+  "Shutdown is answered to all whose request had arrived when the first was answered",
+  async (it) => {
+    const others = await openAll(it, 20);
+    it.daemon.child.kill("SIGSTOP"); // so that all have arrived before the first is read
+    for (const other of others) await other.sent({ type: "Shutdown" });
+    it.daemon.child.kill("SIGCONT");
+    for (const other of others) {
+      assert.deepEqual(await other.next(), { status: "ok" });
+      assert.equal(await other.next(), null);
+    }
+    assert.equal((await it.daemon.child.status).code, 0);
+  },
+  { ignore: Deno.build.os === "windows" },
+);
 
 daemonTest(
   "Shutdown removes the socket, so that clients see at once that nobody is there",
@@ -111,7 +158,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await it.exec("create table t(a)");
     const other = await it.open();
     other.send({ type: "ExecBatch", stmts: [{ sql: `insert into t ${SLOW}` }] });
-    await sleep(100);
+    await untilQueued(it, 1);
     it.daemon.child.kill(signal);
     assert.equal((await other.next())?.rows_affected, 1, "what was taken is done");
     assert.equal((await it.daemon.child.status).code, 0);
@@ -126,14 +173,13 @@ daemonTest(
     await it.exec("create table t(a)", "insert into t values (1)");
     it.client.send({
       type: "ExecBatch",
-      stmts: [{
-        sql: "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n",
-      }],
+      stmts: [{ sql: ENDLESS }],
       timeout_ms: 60_000,
     });
-    await sleep(100);
+    const other = await it.open();
+    await until(async () => (await other.ask({ type: "Status" })).databases[0].queued === 1);
     it.daemon.child.kill("SIGTERM");
-    await sleep(100);
+    await until(() => it.daemon.log().includes("Asked to end"));
     it.daemon.child.kill("SIGTERM");
     assert.equal((await it.daemon.child.status).code, 143);
     assert.equal(countDirectly(it.daemon), 1);
