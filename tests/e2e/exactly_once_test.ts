@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { encodeFrame } from "../../client/frame.ts";
 import { startDaemon } from "../daemon_fixture.ts";
 import { type Answer, WireClient } from "../wire_client.ts";
-import { daemonTest, until } from "./daemon_case.ts";
+import { daemonTest } from "./daemon_case.ts";
 
 const CREATE = "create table t(id integer primary key, n unique)";
 
