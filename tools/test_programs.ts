@@ -14,8 +14,8 @@ import { progress } from "./progress.ts";
 
 const ROOT = join(import.meta.dirname!, "..");
 const NODE = "24.21.0";
-/** The last of its line on npm; 2.6.10, the oldest supported, is not there. */
-const DENO_2_6 = "2.6.8";
+/** The first on npm after 2.6.10, the oldest supported, which is not there: `EXE_DENO` may name it. */
+const OLD_DENO = "2.7.1";
 /** An executable is some 95 MB, and every change of a source makes another. */
 const KEEP_EXECUTABLES_MS = 1_800_000;
 
@@ -37,7 +37,7 @@ class Unavailable extends Error {}
 /**
  * Builds the SQLite library, and returns the variables for all programs: `SKYLINEDB_TEST_EXE`,
  * `SKYLINEDB_TEST_EXE_WINDOWS` with `SKYLINEDB_TEST_WINE` and `SKYLINEDB_TEST_WINE_DLL`,
- * `SKYLINEDB_TEST_NODE` (Node 24) and `SKYLINEDB_TEST_DENO_2_6`. What is set already is left as
+ * `SKYLINEDB_TEST_NODE` (Node 24) and `SKYLINEDB_TEST_OLD_DENO`. What is set already is left as
  * it is.
  */
 export async function testPrograms(): Promise<TestPrograms> {
@@ -51,7 +51,7 @@ export async function testPrograms(): Promise<TestPrograms> {
     windowsExecutable,
   );
   await provide(programs, "SKYLINEDB_TEST_NODE", "Node 24", node);
-  await provide(programs, "SKYLINEDB_TEST_DENO_2_6", "Deno 2.6", deno26);
+  await provide(programs, "SKYLINEDB_TEST_OLD_DENO", "an old Deno", oldDeno);
   return programs;
 }
 
@@ -161,11 +161,11 @@ async function node(): Promise<Environment> {
   return { SKYLINEDB_TEST_NODE: await npmProgram("node", NODE, binary) };
 }
 
-async function deno26(): Promise<Environment> {
+async function oldDeno(): Promise<Environment> {
   const chosen = Deno.env.get("EXE_DENO");
-  if (chosen) return { SKYLINEDB_TEST_DENO_2_6: chosen };
+  if (chosen) return { SKYLINEDB_TEST_OLD_DENO: chosen };
   const binary = join("deno", Deno.build.os === "windows" ? "deno.exe" : "deno");
-  return { SKYLINEDB_TEST_DENO_2_6: await npmProgram("deno", DENO_2_6, binary) };
+  return { SKYLINEDB_TEST_OLD_DENO: await npmProgram("deno", OLD_DENO, binary) };
 }
 
 /** Installs a program from npm into the cache, once. */
