@@ -56,7 +56,7 @@ export interface DatabaseFigures {
   readonly walLimitBytes: number;
 }
 
-/** A database that is open. Its writes take effect in the order in which they are given. */
+/** A database that is open. */
 export class Database {
   /** The file's real path. */
   readonly path: string;
@@ -128,8 +128,11 @@ export class Database {
     }
   }
 
-  /** Executes a write; settles when it is durable, or has failed. */
-  write(write: Write): Promise<WriteOutcome> {
+  /**
+   * Executes a write; settles when it is durable, or has failed. Those of one `source` take effect in the order in which they
+   * are given; between sources slow ones may be put off.
+   */
+  write(write: Write, source?: unknown): Promise<WriteOutcome> {
     if (this.#isClosed) return Promise.resolve(shuttingDown());
     if (this.#lost) return Promise.resolve(this.#lost);
     if (
@@ -143,7 +146,7 @@ export class Database {
         new QueuedWrite(write, (outcome) => {
           this.#queuedUnits -= write.units;
           resolve(outcome);
-        }),
+        }, source),
       )
     );
   }

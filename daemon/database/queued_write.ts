@@ -16,8 +16,12 @@ export class QueuedWrite {
   /** When it is given up, on the clock of `performance.now()`. */
   readonly deadline: number;
 
-  /** `settle` is called once, when the outcome is known. */
-  constructor(readonly write: Write, readonly settle: (outcome: WriteOutcome) => void) {
+  /** `settle` is called once, when the outcome is known; the writes of one `source` keep their order. */
+  constructor(
+    readonly write: Write,
+    readonly settle: (outcome: WriteOutcome) => void,
+    readonly source?: unknown,
+  ) {
     this.deadline = write.deadline;
     this.alone = !write.atomic || write.statements.length > LIMITS.groupStatementsMax ||
       write.statements.some(({ sql }) => standsAlone(sql));

@@ -68,6 +68,11 @@ export const LIMITS = {
   /** Commits that lately took longer run off the loop; below, the way to another thread costs more than it saves. */
   commitInlineMs: 5,
 
+  /**
+   * A write that ran alone puts others like it off while others write: for `factor` times as long, at most `msMax`. Who wrote
+   * within `othersWroteMs` is given `othersSendMs` to send the next.
+   */
+  putOff: { factor: 3, msMax: 5_000, othersWroteMs: 100, othersSendMs: 5 },
   /** Statements of a request that may share a commit; a longer one runs alone, with turns of the loop in between. */
   groupStatementsMax: 500,
 

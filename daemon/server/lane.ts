@@ -47,7 +47,7 @@ export class Lane {
 
   #write(write: Write): Promise<WriteOutcome> {
     this.#pendingWrites++;
-    const outcome = this.#database.write(write);
+    const outcome = this.#database.write(write, this);
     outcome.then(() => {
       if (--this.#pendingWrites === 0) this.#goOn();
     });

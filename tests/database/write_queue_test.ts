@@ -5,10 +5,12 @@ import { LIMITS } from "../../daemon/process/limits.ts";
 interface Item {
   readonly name: string;
   readonly deadline: number;
+  readonly source: unknown;
+  readonly alone: boolean;
 }
 
 function item(name: string, deadlineMs = 10_000): Item {
-  return { name, deadline: performance.now() + deadlineMs };
+  return { name, deadline: performance.now() + deadlineMs, source: "one", alone: false };
 }
 
 /** A queue whose commits are noted; `commit` decides how many are settled. */
@@ -156,4 +158,88 @@ Deno.test("WriteQueue.wake() has the maintenance done once, and commits what com
   assert.deepEqual(groups, [], "the connection is used by one at a time");
   await queue.idle();
   assert.deepEqual([groups, maintained], [[["a"]], 2]);
+});
+
+/** A queue whose lone commits take 30 ms; gives the names in the order in which they were committed. */
+function queueWithLone() {
+  const committed: string[] = [];
+  const { queue, expired } = queueOf({
+    commit: (items) => {
+      const alone = items.findIndex((item) => item.alone);
+      if (alone === 0) return sleep(30).then(() => committed.push(items[0].name)).then(() => 1);
+      const group = alone < 0 ? items : items.slice(0, alone);
+      committed.push(...group.map(({ name }) => name));
+      return group.length;
+    },
+  });
+  const push = (source: string, name: string, more: Partial<Item> = {}) =>
+    queue.push({ ...item(source + name), source, ...more });
+  return { queue, committed, expired, push };
+}
+
+const alone = { alone: true };
+
+Deno.test("WriteQueue lets others go first after a lone item, and keeps the order of each source", async () => {
+  const { queue, committed, push } = queueWithLone();
+  for (const name of ["1", "2"]) push("slow ", name, alone);
+  push("slow ", "3");
+  push("other ", "1");
+  push("late ", "1", alone);
+  push("other ", "2");
+  push("late ", "2");
+  await queue.idle();
+  assert.deepEqual(committed.slice(0, 3), ["slow 1", "other 1", "other 2"]);
+  for (const source of ["slow", "late"]) {
+    const own = committed.filter((name) => name.startsWith(source));
+    assert.deepEqual(own, own.toSorted());
+  }
+  assert.equal(committed.length, 7);
+});
+
+Deno.test("WriteQueue puts an item off that turns out to be alone only when it is committed", async () => {
+  const { queue, committed, push } = queueWithLone();
+  push("slow ", "1", alone);
+  const found = { ...item("slow 2"), source: "slow ", alone: false };
+  Object.defineProperty(found, "alone", { get: () => committed.length > 0 });
+  queue.push(found);
+  push("slow ", "3");
+  push("other ", "1");
+  await queue.idle();
+  assert.deepEqual(committed, ["slow 1", "other 1", "slow 2", "slow 3"]);
+});
+
+Deno.test("WriteQueue gives others that go on writing most of the time beside lone items without end", async () => {
+  const { queue, committed, push } = queueWithLone();
+  const until = performance.now() + 600;
+  while (performance.now() < until) {
+    if (!committed.includes("slow") || queue.length < 3) push("slow", "", alone);
+    push("other", "");
+    await sleep(1);
+  }
+  const slow = committed.filter((name) => name === "slow").length;
+  assert.ok(slow >= 2 && slow <= 7, `${slow} of 20 possible`);
+  await queue.idle();
+});
+
+Deno.test("WriteQueue puts nothing off while nobody else writes", async () => {
+  const { queue, committed, push } = queueWithLone();
+  const started = performance.now();
+  for (let i = 0; i < 10; i++) push("slow ", String(i), i % 3 === 2 ? {} : alone);
+  await queue.idle();
+  assert.equal(committed.length, 10);
+  assert.ok(performance.now() - started < 7 * 30 + 150);
+});
+
+Deno.test("WriteQueue expires what is put off at its deadline", async () => {
+  const { queue, committed, expired, push } = queueWithLone();
+  push("slow ", "1", alone);
+  push("slow ", "2", { alone: true, deadline: performance.now() + 60 });
+  const until = performance.now() + 200;
+  while (performance.now() < until) {
+    push("other", "");
+    await sleep(1);
+  }
+  await queue.idle();
+  assert.deepEqual(expired, ["slow 2"]);
+  assert.ok(!committed.includes("slow 2"));
 });
