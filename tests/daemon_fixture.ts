@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { EXIT } from "../daemon/commands/exit_code.ts";
 
 const SOURCE = fileURLToPath(new URL("../daemon/main.ts", import.meta.url));
-const READY_MS_MAX = 15_000;
+const READY_MS_MAX = 30_000;
 
 /** How a daemon is run, without its own arguments. */
 export type Program = readonly [command: string, ...args: string[]];

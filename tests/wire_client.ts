@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import { encodeFrame, FrameDecoder } from "../client/frame.ts";
 
@@ -68,8 +69,17 @@ export class WireClient implements AsyncDisposable {
     return new Promise((resolve) => this.#socket.write(frame, () => resolve()));
   }
 
+  /** Sends a request that takes a while, and waits until the daemon has read it. */
+  async begin(request: unknown): Promise<void> {
+    // In one write with it, and answered at once.
+    const ping = { type: "Ping", id: "begun" };
+    this.sendBytes(Buffer.concat([request, ping].map((each) => encodeFrame(JSON.stringify(each)))));
+    const answer = await this.next();
+    if (answer?.id !== ping.id) throw new Error(`Not a Ping's answer: ${JSON.stringify(answer)}`);
+  }
+
   /** The next answer; `null` when the connection closes or `timeoutMs` pass first. */
-  async next(timeoutMs = 10_000): Promise<Answer | null> {
+  async next(timeoutMs = 20_000): Promise<Answer | null> {
     const until = performance.now() + timeoutMs;
     while (this.#answers.length === 0 && !this.closed && performance.now() < until) {
       let timer: ReturnType<typeof setTimeout> | undefined;

@@ -27,7 +27,7 @@ Deno.test(
       assert.rejects(later, fails("NOT_RUNNING", "safe")),
     ]);
     const passedMs = performance.now() - startedAt;
-    assert.ok(passedMs >= 395 && passedMs < 1_300, String(passedMs));
+    assert.ok(passedMs >= 395 && passedMs < 5_000, String(passedMs));
   }),
 );
 
@@ -65,10 +65,12 @@ Deno.test(
     refusing = true;
     for (const socket of fake.sockets) socket.destroy();
     await sleep(20);
+    const startedAt = performance.now();
     const call = db.run("a");
     await sleep(1_000);
+    const passedMs = performance.now() - startedAt;
     // At 10, 30, 70, 150, 310, 560, 810 ms.
-    assert.ok(connections >= 4 && connections <= 11, `${connections} connections`);
+    assert.ok(connections >= 4 && connections <= 7 + passedMs / 250, `${connections} connections`);
     refusing = false;
     await call;
     assert.deepEqual(sessions.executed, ["a"]);
@@ -111,7 +113,7 @@ Deno.test(
     const startedAt = performance.now();
     await db.close();
     const passedMs = performance.now() - startedAt;
-    assert.ok(passedMs > 900 && passedMs < 2_000, String(passedMs));
+    assert.ok(passedMs > 900 && passedMs < 5_000, String(passedMs));
   }),
 );
 

@@ -141,7 +141,7 @@ for (const mishap of NOT_NOW) {
       const startedAt = performance.now();
       await assert.rejects(db.run("a", [], { timeoutMs: 200 }), fails(told, mishap.retry));
       const passedMs = performance.now() - startedAt;
-      assert.ok(passedMs >= 195 && passedMs < 700, String(passedMs));
+      assert.ok(passedMs >= 195 && passedMs < 5_000, String(passedMs));
     },
   );
 }

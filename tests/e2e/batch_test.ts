@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { daemonTest } from "./daemon_case.ts";
+import { assertBelow, daemonTest } from "./daemon_case.ts";
 
 daemonTest("ExecBatch undoes all its statements when one fails", async (it) => {
   await it.exec("create table t(a unique)");
@@ -283,16 +283,19 @@ daemonTest("ExecBatch serves many statements in one request", async (it) => {
     params: [i],
   }));
   const other = await it.open();
-  it.client.send({ type: "ExecBatch", stmts });
-  let longest = 0;
-  for (let i = 0; i < 10; i++) {
-    const started = performance.now();
-    await other.ask({ type: "Ping" });
-    longest = Math.max(longest, performance.now() - started);
-  }
-  assert.equal((await it.client.next())?.rows_affected, 30_000);
-  assert.deepEqual(await it.rows("select count(*), sum(a) from t"), [[30_000, 449_985_000]]);
-  assert.ok(longest < 400, `a Ping took ${longest} ms`);
+  await assertBelow(400, "a Ping", async () => {
+    it.client.send({ type: "ExecBatch", stmts });
+    let longest = 0;
+    for (let i = 0; i < 10; i++) {
+      const started = performance.now();
+      await other.ask({ type: "Ping" });
+      longest = Math.max(longest, performance.now() - started);
+    }
+    assert.equal((await it.client.next())?.rows_affected, 30_000);
+    assert.deepEqual(await it.rows("select count(*), sum(a) from t"), [[30_000, 449_985_000]]);
+    await it.exec("delete from t");
+    return longest;
+  });
 });
 
 daemonTest("ExecBatch undoes all when its answer would be over 10 MiB", async (it) => {

@@ -34,7 +34,7 @@ export async function runCommand(
   const { code, stdout, stderr } = await new Deno.Command(command, {
     args: [...first, ...args],
     stdin: "null",
-    signal: AbortSignal.timeout(15_000),
+    signal: AbortSignal.timeout(30_000),
     ...options,
   }).output();
   const decoder = new TextDecoder();

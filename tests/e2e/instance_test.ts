@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { executable, startDaemon } from "../daemon_fixture.ts";
 import { WireClient } from "../wire_client.ts";
 import { runCommand } from "./command.ts";
-import { daemonTest, exec, rows, within } from "./daemon_case.ts";
+import { assertBelow, daemonTest, exec, rows, within } from "./daemon_case.ts";
 
 daemonTest(
   "start names the endpoint and exits 3 within a second when the file is served",
@@ -23,13 +23,15 @@ daemonTest(
         `${folder}/../${basename(folder)}/app.db`,
       ];
       for (const spelling of spellings) {
-        const { code, stderr, stdout, tookMs } = await runCommand(["start", spelling]);
-        assert.equal(code, 3, `${spelling}: ${stderr}`);
-        assert.ok(stderr.includes(endpoint), `${spelling}: ${stderr}`);
-        assert.ok(stderr.includes(String(pid)), `${spelling}: ${stderr}`);
-        assert.equal(stdout, "");
         // From source it has to be compiled first.
-        if (executable) assert.ok(tookMs < 1_000, `${spelling} took ${tookMs} ms`);
+        await assertBelow(executable ? 1_000 : Infinity, spelling, async () => {
+          const { code, stderr, stdout, tookMs } = await runCommand(["start", spelling]);
+          assert.equal(code, 3, `${spelling}: ${stderr}`);
+          assert.ok(stderr.includes(endpoint), `${spelling}: ${stderr}`);
+          assert.ok(stderr.includes(String(pid)), `${spelling}: ${stderr}`);
+          assert.equal(stdout, "");
+          return tookMs;
+        });
       }
       const relative = await runCommand(["app.db"], { cwd: folder });
       assert.equal(relative.code, 3, relative.stderr);
@@ -151,17 +153,21 @@ daemonTest(
     }
     const endless =
       "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
-    clients[0].send({ type: "ExecBatch", stmts: [{ sql: endless }], timeout_ms: 1_500 });
-    clients[1].send({ type: "Query", sql: endless, timeout_ms: 1_500, id: 1 });
-    let longest = 0;
-    for (let i = 0; i < 100; i++) {
-      const started = performance.now();
-      await exec(clients[2], "insert into t values (1)");
-      await rows(clients[2], "select count(*) from t");
-      longest = Math.max(longest, performance.now() - started);
-    }
-    assert.ok(longest < 250, `a write and a query took ${longest} ms`);
-    assert.deepEqual((await clients[0].next())?.code, "TIMEOUT");
+    await assertBelow(250, "a write and a query", async (attempt) => {
+      const sql = `${endless} -- ${attempt}`;
+      clients[0].send({ type: "ExecBatch", stmts: [{ sql }], timeout_ms: 1_500 });
+      clients[1].send({ type: "Query", sql, timeout_ms: 1_500, id: 1 });
+      let longest = 0;
+      for (let i = 0; i < 100; i++) {
+        const started = performance.now();
+        await exec(clients[2], "insert into t values (1)");
+        await rows(clients[2], "select count(*) from t");
+        longest = Math.max(longest, performance.now() - started);
+      }
+      assert.deepEqual((await clients[0].next())?.code, "TIMEOUT");
+      assert.deepEqual((await clients[1].next())?.code, "TIMEOUT");
+      return longest;
+    });
     assert.deepEqual((await it.client.ask({ type: "Ping" })).databases, files);
   },
   { files: ["a.db", "b.db", "c.db"] },

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { executable } from "../daemon_fixture.ts";
 import { runCommand } from "../e2e/command.ts";
-import { daemonTest } from "../e2e/daemon_case.ts";
+import { daemonTest, until } from "../e2e/daemon_case.ts";
 import { connect } from "../../mod.ts";
 
 if (!executable) console.log("Skipping tests of the executable: SKYLINEDB_TEST_EXE is not set");
@@ -67,7 +67,7 @@ daemonTest(
     const status = JSON.parse((await runCommand(["status", file, "--json"])).stdout);
     assert.deepEqual([status.pid, status.databases[0].writes], [pid, 2]);
     assert.equal((await runCommand(["shutdown", file])).code, 0);
-    assert.ok(hasEnded(pid), "when shutdown returns the process has ended");
+    await until(() => hasEnded(pid));
     assert.equal((await runCommand(["ping", file])).code, 4);
     const names = [...Deno.readDirSync(it.daemon.folder)].map(({ name }) => name);
     assert.ok(names.includes("background.db") && !names.includes("background.db-wal"));

@@ -110,7 +110,7 @@ Deno.test("acquireInstance() throws within a moment when this process has the fi
         error instanceof AlreadyRunningError && error.endpoint === "E" && error.pid === Deno.pid &&
         error.path === names.path,
     );
-    assert.ok(performance.now() - startedAt < 1_000);
+    assert.ok(performance.now() - startedAt < 5_000);
   }
 });
 
@@ -140,7 +140,7 @@ Deno.test("acquireInstance() throws with the endpoint when the holder does not s
     (error) => error instanceof AlreadyRunningError && error.endpoint === "here" && error.pid === 0,
   );
   const ms = performance.now() - startedAt;
-  assert.ok(ms > 250 && ms < 2_000, `${ms} ms`);
+  assert.ok(ms > 250 && ms < 10_000, `${ms} ms`);
 });
 
 Deno.test("listInstances() returns who serves what, and none that has ended", async () => {
