@@ -135,6 +135,15 @@ Deno.test("WriteQueue expires what waits behind a long commit, never what is bei
   assert.deepEqual(groups, [["running"]]);
 });
 
+Deno.test("WriteQueue expires what came together with a lone item while that is committed", async () => {
+  const { queue, expired } = queueOf({ commit: () => sleep(150).then(() => 1) });
+  queue.push({ ...item("running"), alone: true });
+  queue.push(item("behind", 50));
+  await sleep(120);
+  assert.deepEqual(expired, ["behind"]);
+  await queue.idle();
+});
+
 Deno.test("WriteQueue.idle() settles at once when nothing waits", async () => {
   const { queue } = queueOf();
   await queue.idle();
@@ -221,13 +230,38 @@ Deno.test("WriteQueue gives others that go on writing most of the time beside lo
   await queue.idle();
 });
 
-Deno.test("WriteQueue puts nothing off while nobody else writes", async () => {
-  const { queue, committed, push } = queueWithLone();
-  const started = performance.now();
-  for (let i = 0; i < 10; i++) push("slow ", String(i), i % 3 === 2 ? {} : alone);
+Deno.test("WriteQueue does not put a lone item off for ever although others never pause", async () => {
+  let slow = 0;
+  const until = performance.now() + 3_000;
+  const { queue } = queueOf({
+    commit: async (items) => {
+      await sleep(items[0].alone ? 20 : 1);
+      if (items[0].alone) slow++;
+      else if (slow < 3 && performance.now() < until) queue.push({ ...item(""), source: "other" });
+      return 1;
+    },
+  });
+  for (let i = 0; i < 3; i++) queue.push({ ...item("slow"), alone: true });
+  queue.push({ ...item(""), source: "other" });
   await queue.idle();
-  assert.equal(committed.length, 10);
-  assert.ok(performance.now() - started < 7 * 30 + 150);
+  assert.ok(performance.now() < until);
+});
+
+Deno.test("WriteQueue does not wait between lone items while nobody else writes", async () => {
+  let heldMs = 0;
+  const { queue } = queueOf({
+    commit: async (items) => {
+      const started = performance.now();
+      if (items[0].alone) await sleep(2);
+      heldMs += performance.now() - started;
+      return 1;
+    },
+  });
+  const started = performance.now();
+  for (let i = 0; i < 100; i++) queue.push({ ...item(String(i)), alone: i % 2 === 0 });
+  await queue.idle();
+  const tookMs = performance.now() - started;
+  assert.ok(tookMs < 2 * heldMs, `${tookMs} ms, ${heldMs} of them for commits`);
 });
 
 Deno.test("WriteQueue expires what is put off at its deadline", async () => {
