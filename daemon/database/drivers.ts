@@ -172,6 +172,8 @@ class StatementSteps {
     const interrupt = () => {
       interrupted = true;
       connection.interrupt();
+      // It may come before the deadline's, which would else end somebody's step on this connection later.
+      clearTimeout(timer);
       // Again, until the step ends: one that comes before the other thread has entered SQLite is lost.
       timer = setTimeout(interrupt, LIMITS.interruptAgainMs);
     };
