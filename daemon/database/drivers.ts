@@ -169,11 +169,13 @@ class StatementSteps {
   async #stepInterruptibly(): Promise<boolean> {
     const { connection, deadline, signal } = this.drive;
     let interrupted = false;
+    let ended = false;
     const interrupt = () => {
+      // On Deno 2.6 a timer that is due may run although it was cleared, and would interrupt whatever comes next, for ever.
+      if (ended) return;
       interrupted = true;
       connection.interrupt();
-      // It may come before the deadline's, which would else end somebody's step on this connection later.
-      clearTimeout(timer);
+      clearTimeout(timer); // the deadline's, if this came before it
       // Again, until the step ends: one that comes before the other thread has entered SQLite is lost.
       timer = setTimeout(interrupt, LIMITS.interruptAgainMs);
     };
@@ -186,6 +188,7 @@ class StatementSteps {
       throw signal?.aborted ? gone() : timeout();
     } finally {
       // Before anything else runs on the connection: one that finds no step would end the next.
+      ended = true;
       clearTimeout(timer);
       signal?.removeEventListener("abort", interrupt);
     }
