@@ -155,7 +155,7 @@ daemonTest("Session cuts a connection that never fetches what is under way", asy
   await slow.write(frames(30, (id) => JSON.stringify({ type: "Query", sql, id })));
   await until(() => it.daemon.log().includes("Connection cut"), 20_000);
   assert.equal((await it.client.ask({ type: "Status" })).connections, 1);
-}, { ignore: Deno.build.os === "windows", timeoutMs: 30_000 });
+}, { ignore: Deno.build.os === "windows", timeoutMs: 90_000 });
 
 daemonTest(
   "Session holds 64 MiB of half-received frames at most, of all connections",
@@ -192,7 +192,7 @@ daemonTest(
     it.client.sendText(`{"type":"Ping","x":"${"x".repeat(size)}"}`);
     assert.equal((await it.client.next())?.status, "ok", "what they held is free again");
   },
-  { timeoutMs: 40_000 },
+  { timeoutMs: 90_000 },
 );
 
 daemonTest("Session allocates nothing for a length that is only announced", async (it) => {

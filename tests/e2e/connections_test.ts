@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { WireClient } from "../wire_client.ts";
-import { type DaemonCase, daemonTest, exec, sleep, until, within } from "./daemon_case.ts";
-import { executable, source } from "../daemon_fixture.ts";
+import { type DaemonCase, daemonTest, exec, sleep, until } from "./daemon_case.ts";
+import { executable } from "../daemon_fixture.ts";
 
 const ping = { type: "Ping" };
 
@@ -60,7 +60,7 @@ daemonTest("Listener cuts the longest silent connection from 200 on", async (it)
   assert.ok(silent.slice(10).every(({ closed }) => !closed), "and no more than necessary");
   assert.equal((await silent[149].ask(ping)).status, "ok", "one that speaks is served");
   for (const client of spoken) assert.equal((await client.ask(ping)).status, "ok");
-}, { timeoutMs: 30_000 });
+}, { timeoutMs: 90_000 });
 
 daemonTest("Listener stays usable when hundreds connect and say nothing", async (it) => {
   await it.client.ask(ping);
@@ -77,7 +77,7 @@ daemonTest("Listener stays usable when hundreds connect and say nothing", async 
   });
   assert.equal((await it.client.ask(ping)).status, "ok");
   assert.ok(await connections(it.client) <= 240 + 2);
-}, { timeoutMs: 30_000 });
+}, { timeoutMs: 90_000 });
 
 daemonTest("Listener serves thousands of connections, one after the other", async (it) => {
   await it.exec("create table t(a)");
@@ -130,22 +130,33 @@ daemonTest(
     await until(async () => await connections(it.client) === 1, 10_000);
     assert.equal((await it.exec("insert into t values (2)")).status, "ok");
   },
-  { timeoutMs: 30_000 },
+  { timeoutMs: 90_000 },
 );
 
 const shell = Deno.build.os === "linux" &&
   await new Deno.Command("sh", { args: ["-c", "ulimit -n 100"] }).output()
     .then(({ success }) => success, () => false);
 if (!shell) console.log("Skipping the shortage of file descriptors: there is no ulimit");
+else if (!executable) {
+  console.log(
+    "Skipping the shortage of file descriptors: Deno 2.9 does not listen again after one",
+  );
+}
 
 daemonTest("Listener does not spin when it is out of file descriptors", async (it) => {
   await it.exec("create table t(a)");
   const { pid } = it.daemon;
-  const clients: (WireClient | null)[] = [];
-  for (let i = 0; i < 130; i++) {
-    clients.push(await within(500, () => WireClient.open(it.daemon.endpoint)).catch(() => null));
-  }
-  const last = await clients.at(-1)?.ask(ping, 300).catch(() => null) ?? null;
+  const opening: Promise<WireClient | null>[] = [];
+  const tryOpen = (): Promise<WireClient | null> => {
+    const client = WireClient.open(it.daemon.endpoint).catch(() => null);
+    opening.push(client);
+    return Promise.race([client, sleep(500).then(() => null)]);
+  };
+  // One that is given up may still open, and is closed with the others.
+  const closeAll = () => opening.forEach((each) => each.then((it) => it?.[Symbol.asyncDispose]()));
+  let lastClient: WireClient | null = null;
+  for (let i = 0; i < 130; i++) lastClient = await tryOpen();
+  const last = await lastClient?.ask(ping, 300).catch(() => null) ?? null;
   assert.equal(last, null, "there are more clients than the daemon has descriptors for");
   const before = cpuMs(pid);
   const logBefore = it.daemon.log().length;
@@ -156,17 +167,16 @@ daemonTest("Listener does not spin when it is out of file descriptors", async (i
   assert.ok(logged < 20_000, `${logged} bytes logged in 1.5 s`);
   assert.equal((await it.client.ask(ping)).status, "ok", "who is connected is served");
   assert.equal((await it.exec("insert into t values (1)")).status, "ok");
-  for (const client of clients) await client?.[Symbol.asyncDispose]();
+  closeAll();
   await until(async () => {
-    const client = await within(500, () => WireClient.open(it.daemon.endpoint)).catch(() => null);
-    const answer = await client?.ask(ping, 500).catch(() => null);
-    await client?.[Symbol.asyncDispose]();
+    const answer = await (await tryOpen())?.ask(ping, 500).catch(() => null);
+    closeAll();
     return answer?.status === "ok";
-  }, 8_000);
+  });
 }, {
-  ignore: !shell,
-  timeoutMs: 40_000,
-  program: ["sh", "-c", 'ulimit -n 100; exec "$0" "$@"', ...(executable ?? source)],
+  ignore: !shell || !executable,
+  timeoutMs: 90_000,
+  program: ["sh", "-c", 'ulimit -n 100; exec "$0" "$@"', ...(executable ?? [])],
 });
 
 /** CPU time that a process has used, in milliseconds. */

@@ -12,7 +12,7 @@ function unixTest(
   options: DaemonTestOptions = {},
 ): void {
   daemonTest(name, body, {
-    timeoutMs: 30_000,
+    timeoutMs: 90_000,
     ...options,
     ignore: options.ignore || Deno.build.os === "windows",
   });

@@ -14,7 +14,7 @@ function folderTest(
   options: { ignore?: boolean } = {},
 ): void {
   Deno.test(name, options, () =>
-    within(20_000, async () => {
+    within(90_000, async () => {
       const folder = await Deno.makeTempDir({ prefix: "skylinedb-files-" });
       try {
         await body(await Deno.realPath(folder));

@@ -293,7 +293,7 @@ daemonTest("Checkpoints keep the log small under sustained load", async (it) => 
   assert.ok(size > 20_000_000, `${size} bytes were written and are in the file`);
   assert.ok(largest < 12_000_000, `the log grew to ${largest} bytes`);
   assert.ok((await it.status()).wal_frames_left < 4_000);
-}, { timeoutMs: 40_000 });
+}, { timeoutMs: 90_000 });
 
 daemonTest("Checkpoints catch up after a reader of another process held them back", async (it) => {
   await it.exec("create table t(id integer primary key, a)", "insert into t values (1, 1)");

@@ -71,10 +71,10 @@ daemonTest("start lets exactly one of many win", async (it) => {
   assert.equal(new Set(answers.map(({ pid }) => pid)).size, 1, "all name the same daemon");
   await using client = await WireClient.open(answers[0].endpoint);
   assert.equal((await client.ask({ type: "Shutdown" })).status, "ok");
-}, { timeoutMs: 30_000 });
+}, { timeoutMs: 90_000 });
 
 Deno.test("start takes over after the daemon was killed", () =>
-  within(30_000, async () => {
+  within(90_000, async () => {
     await using first = await startDaemon();
     for (let round = 0; round < 3; round++) {
       await using daemon = round === 0 ? null : await startDaemon({ files: [first.file] });
@@ -90,7 +90,7 @@ Deno.test("start takes over after the daemon was killed", () =>
 Deno.test("start does not take over a socket at which somebody else listens", {
   ignore: Deno.build.os === "windows",
 }, () =>
-  within(20_000, async () => {
+  within(90_000, async () => {
     await using daemon = await startDaemon();
     const name = `skylinedb-test-${crypto.randomUUID()}`;
     const path = join(daemon.endpoint, "..", `${name}.sock`);

@@ -161,7 +161,7 @@ daemonTest("Session survives whatever bytes it is sent", async (it) => {
     ),
     { numRuns: 150 },
   );
-}, { timeoutMs: 30_000 });
+}, { timeoutMs: 90_000 });
 
 daemonTest("Session answers a client that has ended its side", async (it) => {
   await it.exec("create table t(a)");

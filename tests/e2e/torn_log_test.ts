@@ -42,7 +42,7 @@ async function killedWithLog(): Promise<{ database: Uint8Array; log: Uint8Array;
 
 for (const [how, damage] of Object.entries(DAMAGES)) {
   Deno.test(`start keeps every write before the place where the log ${how}, and none in part`, () =>
-    within(30_000, async () => {
+    within(90_000, async () => {
       const { database, log, ends } = await killedWithLog();
       const names = Array.from({ length: COPIES }, (_, i) => `copy${i}.db`);
       await using daemon = await startDaemon({ files: names });

@@ -233,7 +233,7 @@ daemonTest("Database stores JSON as the text that was sent", async (it) => {
       RUNS,
     );
   });
-}, { timeoutMs: 30_000 });
+}, { timeoutMs: 90_000 });
 
 daemonTest("Session binds an array or object as its source, whatever spaces it has", async (it) => {
   using client = new TextClient(it.daemon.endpoint);
@@ -266,7 +266,7 @@ daemonTest("Session binds an array or object as its source, whatever spaces it h
     }),
     RUNS,
   );
-}, { timeoutMs: 30_000 });
+}, { timeoutMs: 90_000 });
 
 daemonTest("Database carries long texts and blobs", async (it) => {
   await withClient(it, "auto", async (db) => {

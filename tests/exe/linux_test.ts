@@ -72,7 +72,7 @@ daemonTest(
     const names = [...Deno.readDirSync(it.daemon.folder)].map(({ name }) => name);
     assert.ok(names.includes("background.db") && !names.includes("background.db-wal"));
   },
-  { ignore, timeoutMs: 30_000 },
+  { ignore, timeoutMs: 90_000 },
 );
 
 /** A zombie has ended: whether somebody asks for its exit code is not its own affair. */
