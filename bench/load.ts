@@ -62,7 +62,7 @@ class Frames {
       const frameAt = this.#ends[from + i];
       this.#numbersAt.forEach((at, which) => {
         const number = which === 0 ? seq + i : acked;
-        this.#bytes.write(String(number).padStart(DIGITS), frameAt + at, "latin1");
+        this.#bytes.write(String(number).padEnd(DIGITS), frameAt + at, "latin1");
       });
     }
     return this.#bytes.subarray(this.#ends[from], this.#ends[from + count]);
