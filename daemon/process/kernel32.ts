@@ -16,9 +16,11 @@ const SYMBOLS = {
   },
   CreateMutexW: { parameters: ["pointer", "i32", "buffer"], result: "pointer" },
   GetConsoleProcessList: { parameters: ["buffer", "u32"], result: "u32" },
+  GetCurrentProcess: { parameters: [], result: "pointer" },
   GetDriveTypeW: { parameters: ["buffer"], result: "u32" },
   GetFileInformationByHandle: { parameters: ["pointer", "buffer"], result: "i32" },
   GetStdHandle: { parameters: ["u32"], result: "pointer" },
+  K32GetProcessMemoryInfo: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   MapViewOfFile: {
     parameters: ["pointer", "u32", "u32", "u32", "usize"],
     result: "pointer",

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DatabaseStatus, StatusAnswer } from "../../client/protocol.ts";
+import { privateBytes } from "../process/memory.ts";
 import { EXECUTABLE, VERSION } from "../process/version.ts";
 import { sqliteVersion } from "../sqlite/ffi.ts";
 import type { Served } from "./router.ts";
@@ -42,16 +43,4 @@ function databaseStatus({ database, path, endpoint }: Served): DatabaseStatus {
     wal_held_ms: figures.walHeldMs,
     wal_limit_bytes: figures.walLimitBytes,
   };
-}
-
-/** Private memory, where the system tells it quickly: on Linux. */
-function privateBytes(): number | undefined {
-  try {
-    const kilobytes = /^Pss_Anon:\s+(\d+) kB$/m.exec(
-      Deno.readTextFileSync("/proc/self/smaps_rollup"),
-    );
-    return kilobytes === null ? undefined : Number(kilobytes[1]) * 1024;
-  } catch {
-    return undefined;
-  }
 }
