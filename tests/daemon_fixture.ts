@@ -25,6 +25,7 @@ export const source: Program = [
   Deno.execPath(),
   "run",
   "-A",
+  "--quiet",
   "--v8-flags=--expose-gc,--max-semi-space-size=1",
   SOURCE,
 ];

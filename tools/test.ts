@@ -18,10 +18,6 @@ const TAIL = 65_536;
 
 const ROOT = join(import.meta.dirname!, "..");
 
-// A daemon from source that is the first to need a package would say so on its standard error.
-await new Deno.Command(Deno.execPath(), {
-  args: ["cache", "--quiet", join(ROOT, "daemon/main.ts")],
-}).spawn().status;
 const { environment, failures } = await testPrograms();
 const winePrefix = await Deno.makeTempDir({ prefix: "skylinedb-wine-" });
 let failed = true;

@@ -21,11 +21,11 @@ export interface RunOptions {
   readonly input?: string;
 }
 
-/** The command line from source, as a process. */
+/** The command line from source, as a process; quiet, since Deno says on standard error what it downloads. */
 export function command(args: readonly string[], options: Deno.CommandOptions = {}): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     ...options,
-    args: ["run", "-A", "--v8-flags=--expose-gc", MAIN, ...args],
+    args: ["run", "-A", "--quiet", "--v8-flags=--expose-gc", MAIN, ...args],
   });
 }
 
