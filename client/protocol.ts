@@ -151,6 +151,8 @@ export interface DatabaseStatus {
   readonly path: string;
   /** Name of the pipe, or path of the socket. */
   readonly endpoint: string;
+  /** Whether the file is open: it is closed after a while without requests, and the next one opens it. */
+  readonly open: boolean;
   /** Revision: rises by one with every successful write. */
   readonly rev: number;
   /** `full` or `normal`. */

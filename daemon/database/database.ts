@@ -42,6 +42,8 @@ export interface DatabaseOptions {
 
 /** Counts and sizes, for `Status`. */
 export interface DatabaseFigures {
+  /** Whether the file is open; where it is not, the next request opens it. */
+  readonly open: boolean;
   readonly rev: number;
   readonly queued: number;
   readonly writes: number;
@@ -176,6 +178,7 @@ export class Database {
   /** Counts and sizes. */
   figures(): DatabaseFigures {
     return {
+      open: this.#isOpen,
       rev: this.revision,
       queued: this.#queue.length,
       ...this.#commit.counts,

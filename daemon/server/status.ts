@@ -31,6 +31,7 @@ function databaseStatus({ database, path, endpoint }: Served): DatabaseStatus {
   return {
     path,
     endpoint,
+    open: figures.open,
     rev: figures.rev,
     durability: database.durability,
     queued: figures.queued,

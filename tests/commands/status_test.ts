@@ -5,6 +5,7 @@ import { Folder, run } from "./command_line.ts";
 const DATABASE = {
   path: "/data/app.db",
   endpoint: "/run/user/1000/skylinedb/0123456789abcdef.sock",
+  open: true,
   rev: 7,
   durability: "full",
   queued: 0,

@@ -30,6 +30,7 @@ daemonTest("Ping and Status tell about the daemon and its database", async (it) 
   assert.deepEqual(database, {
     path: daemon.file,
     endpoint: daemon.endpoint,
+    open: true,
     rev: 1,
     durability: "full",
     queued: 0,
