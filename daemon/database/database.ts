@@ -7,32 +7,28 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
-import { Connection } from "../sqlite/connection.ts";
-import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import { Commit, type Writer } from "./commit.ts";
+import { Commit } from "./commit.ts";
 import { CostlyStatements } from "./costly_statements.ts";
-import { cannotOpen } from "./database_file.ts";
-import { ExactlyOnce } from "./exactly_once.ts";
 import { emptyLog, fileReplaced, leaveLog } from "./file_rescue.ts";
 import { type FileTrouble, FileWatch } from "./file_watch.ts";
-import { databaseBusy, queueFull, shuttingDown, timeout } from "./failures.ts";
+import { databaseBusy, isBusy, queueFull, shuttingDown, timeout } from "./failures.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { LoneCommit } from "./lone_commit.ts";
-import { createOwnTables } from "./own_tables.ts";
 import { QueuedWrite } from "./queued_write.ts";
 import { type Query, type QueryOutcome, Readers } from "./readers.ts";
-import { Transaction } from "./transaction.ts";
 import type { Write, WriteOutcome } from "./write.ts";
 import { BUSY, WriteQueue } from "./write_queue.ts";
+import {
+  closeWriter,
+  openError,
+  type OpenWriter,
+  openWriter,
+  type WriterOptions,
+} from "./writer.ts";
 
 /** How a database is served. */
-export interface DatabaseOptions {
-  /** `full`: a write survives a loss of power; `normal`: it survives the end of the process. */
-  readonly durability: "full" | "normal";
-  readonly foreignKeys: boolean;
-  /** Leave `-wal` and `-shm` when it is closed. */
-  readonly keepWal: boolean;
+export interface DatabaseOptions extends WriterOptions {
   /** Size of the write-ahead log from which on writes are refused. */
   readonly walLimitBytes: number;
   readonly log: Log;
@@ -69,7 +65,7 @@ export class Database {
   readonly #lone: LoneCommit;
   readonly #queue: WriteQueue<QueuedWrite>;
   readonly #readers: Readers;
-  #writer: Writer;
+  #writer: OpenWriter;
   /** Length of the requests that wait. */
   #queuedUnits = 0;
   /** False after the database could not be opened again: the next write tries. */
@@ -81,13 +77,13 @@ export class Database {
   /** Why the database is served no more. */
   #lost: SkylineError | undefined;
 
-  private constructor(path: string, options: DatabaseOptions, writer: Writer) {
+  private constructor(path: string, options: DatabaseOptions, writer: OpenWriter) {
     this.path = path;
     this.#options = options;
     this.#writer = writer;
     this.#checkpoints = new Checkpoints({
       path,
-      pageBytes: writer.connection.get("PRAGMA page_size")![0] as number,
+      pageBytes: writer.pageBytes,
       walLimitBytes: options.walLimitBytes,
       log: options.log,
       checkFiles: () => this.#checkFiles(),
@@ -122,9 +118,7 @@ export class Database {
       try {
         return new Database(path, options, openWriter(path, options));
       } catch (error) {
-        if (!(error instanceof SqliteError)) throw error;
-        if (error.primary !== RESULT.BUSY) throw cannotOpen(path, ...reasonOf(error));
-        if (performance.now() > until) throw openBusy(path);
+        if (!isBusy(error) || performance.now() > until) throw openError(path, error);
       }
       await sleep(LIMITS.busyPauseMs.max);
     }
@@ -314,77 +308,4 @@ export class Database {
     }
     return this.#lost;
   }
-}
-
-function openWriter(path: string, options: DatabaseOptions): Writer {
-  const connection = Connection.open(path);
-  try {
-    configure(connection, options);
-    if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
-    const revision = createOwnTables(connection);
-    const once = new ExactlyOnce(connection);
-    const transaction = new Transaction(connection);
-    return { connection, transaction, once, revision, files: new FileWatch(path) };
-  } catch (error) {
-    connection.close();
-    throw error;
-  }
-}
-
-function configure(
-  connection: Connection,
-  { durability, foreignKeys, keepWal }: DatabaseOptions,
-): void {
-  if (connection.readOnly) return;
-  set(connection, "journal_mode", "wal");
-  set(connection, "synchronous", durability === "full" ? 2 : 1);
-  set(connection, "foreign_keys", foreignKeys ? 1 : 0);
-  // Apple's fsync leaves data in the drive's cache; elsewhere the two have no effect.
-  if (durability === "full") {
-    connection.exec("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1");
-  }
-  connection.wal.watch();
-  if (keepWal) connection.wal.keep();
-}
-
-/** Sets a PRAGMA and reads it back: one that SQLite cannot set stays silently as it was. */
-function set(connection: Connection, pragma: string, value: string | number): void {
-  connection.exec(`PRAGMA ${pragma} = ${value}`);
-  const now = connection.get(`PRAGMA ${pragma}`)?.[0];
-  if (now !== value) {
-    throw new SqliteError(RESULT.ERROR, `PRAGMA ${pragma} is ${now}, not ${value}`);
-  }
-}
-
-function closeWriter({ connection, transaction, once }: Writer): void {
-  transaction.finalize();
-  once.finalize();
-  connection.close();
-}
-
-function reasonOf(error: SqliteError): [reason: string, hint?: string] {
-  switch (error.primary) {
-    case RESULT.NOTADB:
-      return ["it is not a SQLite database", "Name another file, or one that does not exist yet"];
-    case RESULT.CORRUPT:
-      return [`it is damaged (${error.message})`, "Restore it from a backup"];
-    case RESULT.CANTOPEN:
-    case RESULT.READONLY:
-      return [
-        `this user may not write to it and its folder (${error.codeName})`,
-        "Change the access rights",
-      ];
-    default:
-      return [`${error.message} (${error.codeName})`];
-  }
-}
-
-function openBusy(path: string): SkylineError {
-  return new SkylineError(
-    "DATABASE_BUSY",
-    `Cannot open database ${path}: another process keeps it locked`,
-    {
-      hint: "End that process, or let it write through the daemon.",
-    },
-  );
 }

@@ -1,0 +1,116 @@
+/**
+ * The connection that writes to a database, and what belongs to it: opened and closed together.
+ *
+ * @module
+ */
+import { SkylineError } from "../../client/errors.ts";
+import { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import type { Writer } from "./commit.ts";
+import { cannotOpen } from "./database_file.ts";
+import { ExactlyOnce } from "./exactly_once.ts";
+import { isBusy } from "./failures.ts";
+import { FileWatch } from "./file_watch.ts";
+import { createOwnTables } from "./own_tables.ts";
+import { Transaction } from "./transaction.ts";
+
+/** How a database is opened. */
+export interface WriterOptions {
+  /** `full`: a write survives a loss of power; `normal`: it survives the end of the process. */
+  readonly durability: "full" | "normal";
+  readonly foreignKeys: boolean;
+  /** Leave `-wal` and `-shm` when it is closed. */
+  readonly keepWal: boolean;
+}
+
+/** A {@link Writer} as it was opened. */
+export interface OpenWriter extends Writer {
+  readonly pageBytes: number;
+}
+
+/**
+ * Opens the database at `path`, in WAL mode, and makes the daemon's own tables where there are none.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN` when it is read-only.
+ * @throws {SqliteError}
+ */
+export function openWriter(path: string, options: WriterOptions): OpenWriter {
+  const connection = Connection.open(path);
+  try {
+    configure(connection, options);
+    if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
+    const revision = createOwnTables(connection);
+    const once = new ExactlyOnce(connection);
+    const transaction = new Transaction(connection);
+    const pageBytes = connection.get("PRAGMA page_size")![0] as number;
+    return { connection, transaction, once, revision, files: new FileWatch(path), pageBytes };
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+/** Closes it. As the last connection of all processes this removes `-wal` and `-shm`. */
+export function closeWriter({ connection, transaction, once }: Writer): void {
+  transaction.finalize();
+  once.finalize();
+  connection.close();
+}
+
+/** Why the database at `path` cannot be opened, when `error` is SQLite's; any other error as it is. */
+export function openError(path: string, error: unknown): unknown {
+  if (isBusy(error)) return openBusy(path);
+  return error instanceof SqliteError ? cannotOpen(path, ...reasonOf(error)) : error;
+}
+
+function configure(
+  connection: Connection,
+  { durability, foreignKeys, keepWal }: WriterOptions,
+): void {
+  if (connection.readOnly) return;
+  set(connection, "journal_mode", "wal");
+  set(connection, "synchronous", durability === "full" ? 2 : 1);
+  set(connection, "foreign_keys", foreignKeys ? 1 : 0);
+  // Apple's fsync leaves data in the drive's cache; elsewhere the two have no effect.
+  if (durability === "full") {
+    connection.exec("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1");
+  }
+  connection.wal.watch();
+  if (keepWal) connection.wal.keep();
+}
+
+/** Sets a PRAGMA and reads it back: one that SQLite cannot set stays silently as it was. */
+function set(connection: Connection, pragma: string, value: string | number): void {
+  connection.exec(`PRAGMA ${pragma} = ${value}`);
+  const now = connection.get(`PRAGMA ${pragma}`)?.[0];
+  if (now !== value) {
+    throw new SqliteError(RESULT.ERROR, `PRAGMA ${pragma} is ${now}, not ${value}`);
+  }
+}
+
+function reasonOf(error: SqliteError): [reason: string, hint?: string] {
+  switch (error.primary) {
+    case RESULT.NOTADB:
+      return ["it is not a SQLite database", "Name another file, or one that does not exist yet"];
+    case RESULT.CORRUPT:
+      return [`it is damaged (${error.message})`, "Restore it from a backup"];
+    case RESULT.CANTOPEN:
+    case RESULT.READONLY:
+      return [
+        `this user may not write to it and its folder (${error.codeName})`,
+        "Change the access rights",
+      ];
+    default:
+      return [`${error.message} (${error.codeName})`];
+  }
+}
+
+function openBusy(path: string): SkylineError {
+  return new SkylineError(
+    "DATABASE_BUSY",
+    `Cannot open database ${path}: another process keeps it locked`,
+    {
+      hint: "End that process, or let it write through the daemon.",
+    },
+  );
+}
