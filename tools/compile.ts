@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledLibraryPath, LIBRARY_BUILD } from "../daemon/sqlite/library.ts";
 import { buildSqlite } from "./build_sqlite.ts";
@@ -56,7 +56,8 @@ export async function compile(
 ): Promise<Executable> {
   const version = await compilerVersion(deno);
   const library = await bundleLibrary(target);
-  const folder = await Deno.makeTempDir({ prefix: "skylinedb-compile-" });
+  // As deep as the sources, which look from there for the library.
+  const folder = await Deno.makeTempDir({ dir: join(ROOT, "dist"), prefix: "bundle-" });
   try {
     // With deno.lock the compiler embeds every package that it names, 12 MB that are not needed:
     // it gets a lock of its own, which holds what the entry imports.
@@ -68,7 +69,7 @@ export async function compile(
     await run(deno, [
       ...["compile", ...resolution, "--no-check", "--allow-all", "--include", library],
       "--v8-flags=--expose-gc,--max-semi-space-size=1",
-      ...["--target", target, "--output", output, entry],
+      ...["--target", target, "--output", output, await bundle(deno, entry, folder, resolution)],
     ], runtimeFor(target));
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -86,6 +87,21 @@ async function compilerVersion(deno: string): Promise<string> {
     `Cannot compile: executables made by Deno ${version} do not start. Use another version, ` +
       "with --deno PATH or by running this with it.",
   );
+}
+
+/**
+ * Makes scripts of the modules, one for each that is imported later, and returns the first one's path. All that is embedded
+ * is private memory of the running executable, and packages and sources are six times as large as what is run of them.
+ */
+async function bundle(
+  deno: string,
+  entry: string,
+  folder: string,
+  resolution: readonly string[],
+): Promise<string> {
+  const options = ["--platform", "deno", "--code-splitting", "--outdir", folder];
+  await run(deno, ["bundle", ...resolution, ...options, entry]);
+  return join(folder, `${basename(entry, extname(entry))}.js`);
 }
 
 /** Puts the library where its path, relative to the sources, is the one that the exe looks at. */

@@ -6,7 +6,7 @@
 import { listInstances } from "../process/single_instance.ts";
 import { EXIT } from "./exit_code.ts";
 import { print, printError } from "./output.ts";
-import { tableText } from "./result_text.ts";
+import { tableText } from "./table_text.ts";
 
 /** Prints the databases that daemons of this user serve now. */
 export async function list(json: boolean): Promise<number> {
@@ -15,7 +15,7 @@ export async function list(json: boolean): Promise<number> {
   else if (holders.length === 0) printError("No daemon runs.\n");
   else {
     const rows = holders.map(({ pid, path, endpoint }) => [String(pid), path, endpoint]);
-    print(await tableText(["pid", "database", "endpoint"], rows, [true]));
+    print(tableText(["pid", "database", "endpoint"], rows, [true]));
   }
   return EXIT.done;
 }

@@ -4,7 +4,6 @@
  * @module
  */
 import { blobText, bytesOfBase64, Real, realText } from "../../client/values.ts";
-import { printable } from "./output.ts";
 
 /** What a statement returned, its values as `decodeJson` gives them. */
 export interface Rows {
@@ -25,29 +24,9 @@ async function countedTable({ columns, rows }: Rows): Promise<string> {
   const cells = rows.map((row) => row.map((value) => value === null ? "NULL" : plainText(value)));
   const numeric = columns.map((_, i) => rows.every((row) => isNumberOrNull(row[i])));
   const count = rows.length === 1 ? "1 row" : `${rows.length} rows`;
-  return await tableText(columns, cells, numeric) + `${count}\n`;
-}
-
-/** Writes a table with borders; columns in `rightAligned` are aligned so. */
-export async function tableText(
-  titles: readonly string[],
-  rows: readonly (readonly string[])[],
-  rightAligned: readonly boolean[] = [],
-): Promise<string> {
-  const { Table } = await import("console-table-printer");
-  const table = new Table({
-    // Titles need not differ, but the library's names of columns must.
-    columns: titles.map((title, i) => ({
-      name: String(i),
-      title: printable(title),
-      alignment: rightAligned[i] ? "right" as const : "left" as const,
-    })),
-    shouldDisableColors: true,
-  });
-  for (const row of rows) {
-    table.addRow(Object.fromEntries(row.map((cell, i) => [String(i), printable(cell)])));
-  }
-  return table.render() + "\n";
+  // Loaded for a table alone: it takes time.
+  const { tableText } = await import("./table_text.ts");
+  return tableText(columns, cells, numeric) + `${count}\n`;
 }
 
 function isNumberOrNull(value: unknown): boolean {
