@@ -16,7 +16,14 @@
 export { connect, Database } from "./database.ts";
 export { type ErrorCode, type ErrorDetails, type Retry, SkylineError } from "./errors.ts";
 export type { BatchOptions, CallOptions, ConnectOptions, WriteOptions } from "./options.ts";
-export type { DaemonStatus, DatabaseStatus, Expectation } from "./protocol.ts";
+export type {
+  ConnectionStatus,
+  DaemonStatus,
+  DatabaseStatus,
+  Distribution,
+  Distributions,
+  Expectation,
+} from "./protocol.ts";
 export type {
   BatchResult,
   BatchStatementResult,

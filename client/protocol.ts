@@ -145,6 +145,46 @@ export interface PingAnswer extends AnswerBase {
   readonly exe: string;
 }
 
+/** Values that were measured; 0 where there were none. */
+export interface Distribution {
+  /** How many there were. */
+  readonly count: number;
+  /** Their sum. */
+  readonly sum: number;
+  /** The value that half of them do not exceed, too large by 3% at most. */
+  readonly p50: number;
+  /** The value that 99% of them do not exceed, too large by 3% at most. */
+  readonly p99: number;
+  /** The largest. */
+  readonly max: number;
+}
+
+/** What was measured lately and in all. */
+export interface Distributions {
+  /** The last 40 to 60 seconds. */
+  readonly last_minute: Distribution;
+  /** Since the start of the daemon. */
+  readonly total: Distribution;
+}
+
+/** A connection that is open, in {@link DatabaseStatus}. */
+export interface ConnectionStatus {
+  /** Its number since the start of the daemon, from 1. */
+  readonly id: number;
+  /** Milliseconds since it was opened. */
+  readonly age_ms: number;
+  /** Milliseconds since it last sent anything, or was opened. */
+  readonly idle_ms: number;
+  /** Requests that it sent. */
+  readonly requests: number;
+  /** Those that wait for their answers. */
+  readonly waiting: number;
+  /** Bytes that it sent. */
+  readonly received_bytes: number;
+  /** Bytes that it was sent. */
+  readonly sent_bytes: number;
+}
+
 /** One database, in {@link DaemonStatus}. */
 export interface DatabaseStatus {
   /** Absolute path of the file. */
@@ -153,12 +193,16 @@ export interface DatabaseStatus {
   readonly endpoint: string;
   /** Whether the file is open: it is closed after a while without requests, and the next one opens it. */
   readonly open: boolean;
+  /** Why it is served no more, such as that another file has its name now; `null` while it is served. */
+  readonly lost: string | null;
   /** Revision: rises by one with every successful write. */
   readonly rev: number;
   /** `full` or `normal`. */
   readonly durability: string;
   /** Writes that wait. */
   readonly queued: number;
+  /** Size of their requests in UTF-16 units: bytes, where they are plain ASCII. */
+  readonly queued_units: number;
   /** Requests committed since the start. */
   readonly writes: number;
   /** Commits since the start: `writes / groups` is how many share one. */
@@ -167,6 +211,18 @@ export interface DatabaseStatus {
   readonly failures: number;
   /** Queries answered since the start. */
   readonly queries: number;
+  /** Milliseconds from the arrival of a request to its answer, of those that succeeded; and of commits, their duration. */
+  readonly latency_ms: {
+    readonly writes: Distributions;
+    readonly queries: Distributions;
+    readonly commits: Distributions;
+  };
+  /** How many writes shared a commit. */
+  readonly group_size: Distributions;
+  /** Checkpoints since the start: the log was copied into the database file. */
+  readonly checkpoints: number;
+  /** Milliseconds that the last of them took; 0 where there was none. */
+  readonly checkpoint_ms: number;
   /** Size of the write-ahead log in bytes. */
   readonly wal_bytes: number;
   /** Frames of the log that are not in the database file yet, at the last checkpoint. */
@@ -175,6 +231,10 @@ export interface DatabaseStatus {
   readonly wal_held_ms: number;
   /** Size of the log from which on writes are refused with `WAL_FULL`. */
   readonly wal_limit_bytes: number;
+  /** Connections that are open at its endpoints. */
+  readonly connections: number;
+  /** They, the oldest first; at most 5,000 of all databases together. */
+  readonly open_connections: readonly ConnectionStatus[];
 }
 
 /** How the daemon is doing, named as on the wire. */
@@ -191,6 +251,14 @@ export interface DaemonStatus {
   readonly sqlite_version: string;
   /** Connections that are open, this one included. */
   readonly connections: number;
+  /** Connections since the start. */
+  readonly connections_opened: number;
+  /** Requests of every kind since the start. */
+  readonly requests: number;
+  /** Bytes received since the start. */
+  readonly received_bytes: number;
+  /** Bytes sent since the start. */
+  readonly sent_bytes: number;
   /** Resident memory in bytes; on Linux also the private part. */
   readonly memory: { readonly rss: number; readonly private?: number };
   /** The databases that it serves. */

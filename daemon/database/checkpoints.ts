@@ -63,6 +63,10 @@ export class Checkpoints {
   #copying: Promise<void> | undefined;
   #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  /** Checkpoints since the start. */
+  count = 0;
+  /** Milliseconds that the last one took; 0 where there was none. */
+  lastMs = 0;
 
   /** Failures are logged; they lose nothing, and the next checkpoint tries again. */
   constructor(options: CheckpointsOptions) {
@@ -143,9 +147,9 @@ export class Checkpoints {
     try {
       const backlog = Math.max(wal.frames - this.#progress.copied, this.#framesBefore);
       if (backlog <= LIMITS.checkpointInlineFrames) {
-        this.#note(wal.checkpoint());
+        this.#copied(wal.checkpoint());
       } else if (sqliteVersionNumber() < SAFE_CHECKPOINT_VERSION) {
-        this.#note(await wal.checkpointOffLoop());
+        this.#copied(await wal.checkpointOffLoop());
       } else {
         this.#copying = this.#copy();
         return;
@@ -157,6 +161,12 @@ export class Checkpoints {
     }
     this.#seenFrames = wal.frames;
     this.#watch(failed || this.#isLarge || this.#heldSince !== undefined);
+  }
+
+  #copied(progress: CheckpointProgress): void {
+    this.#note(progress);
+    this.count++;
+    this.lastMs = performance.now() - this.#triedAt;
   }
 
   #note(progress: CheckpointProgress): void {
@@ -182,7 +192,7 @@ export class Checkpoints {
     const { signal } = this.#abort;
     try {
       this.#options.checkFiles();
-      this.#note(await copyBacklog(this.#options.path, signal));
+      this.#copied(await copyBacklog(this.#options.path, signal));
       this.#isAsked = this.#isNearlyCopied;
     } catch (error) {
       this.#failed(error, this.#seenFrames);

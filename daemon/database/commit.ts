@@ -6,6 +6,7 @@
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
+import { RecentHistogram } from "../process/recent_histogram.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { ExactlyOnce } from "./exactly_once.ts";
 import { failureOf } from "./failures.ts";
@@ -56,6 +57,10 @@ export class Commit {
   /** How long commits took lately, in milliseconds. */
   #recentMs = 0;
   readonly counts: CommitCounts = { writes: 0, groups: 0, failures: 0 };
+  /** Milliseconds that commits took. */
+  readonly times: RecentHistogram = new RecentHistogram();
+  /** How many requests that took effect shared each commit. */
+  readonly groupSizes: RecentHistogram = new RecentHistogram();
 
   /** Commits on the writer that `options` gives. */
   constructor(options: CommitOptions) {
@@ -99,9 +104,15 @@ export class Commit {
     const trouble = this.writer.files.check();
     if (trouble) throw new FilesChanged(trouble);
     this.writer.once.committed();
+    const size = revision - this.writer.revision;
     this.writer.revision = revision;
     this.counts.groups++;
-    this.#recentMs += (performance.now() - started - this.#recentMs) / 8;
+    const now = performance.now();
+    const took = now - started;
+    this.#recentMs += (took - this.#recentMs) / 8;
+    this.times.record(took, now);
+    // Some keep only that a request was answered; and the statements of one that is not atomic share its revision.
+    if (size > 0) this.groupSizes.record(size, now);
   }
 
   /**

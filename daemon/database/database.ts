@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
+import type { RecentHistogram } from "../process/recent_histogram.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Commit } from "./commit.ts";
 import { CostlyStatements } from "./costly_statements.ts";
@@ -40,12 +41,23 @@ export interface DatabaseOptions extends WriterOptions {
 export interface DatabaseFigures {
   /** Whether the file is open; where it is not, the next request opens it. */
   readonly open: boolean;
+  /** Why the database is served no more. */
+  readonly lost: SkylineError | undefined;
   readonly rev: number;
   readonly queued: number;
+  /** Length of the requests that wait, in UTF-16 units. */
+  readonly queuedUnits: number;
   readonly writes: number;
   readonly groups: number;
   readonly failures: number;
   readonly queries: number;
+  /** Milliseconds that commits took. */
+  readonly commitTimes: RecentHistogram;
+  readonly groupSizes: RecentHistogram;
+  /** Checkpoints since the start. */
+  readonly checkpoints: number;
+  /** Milliseconds that the last one took. */
+  readonly checkpointMs: number;
   /** Size of the log's file. */
   readonly walBytes: number;
   readonly walFramesLeft: number;
@@ -173,10 +185,16 @@ export class Database {
   figures(): DatabaseFigures {
     return {
       open: this.#isOpen,
+      lost: this.#lost,
       rev: this.revision,
       queued: this.#queue.length,
+      queuedUnits: this.#queuedUnits,
       ...this.#commit.counts,
       queries: this.#readers.count,
+      commitTimes: this.#commit.times,
+      groupSizes: this.#commit.groupSizes,
+      checkpoints: this.#checkpoints.count,
+      checkpointMs: this.#checkpoints.lastMs,
       walBytes: this.#checkpoints.fileBytes,
       walFramesLeft: this.#checkpoints.framesLeft,
       walHeldMs: this.#checkpoints.heldMs,

@@ -31,6 +31,9 @@ export const LIMITS = {
   /** After a shutdown, pauses in a row that bring no more requests for it, before the connections are closed; and in all. */
   lastRequests: { pauseMs: 1, quietPauses: 3, pausesMax: 1_000 },
 
+  /** Connections that `Status` lists, of some 150 bytes each, so that its answer fits into a frame. */
+  statusConnectionsMax: 5_000,
+
   // Requests
   /** A request's time from arrival to its end, unless it says `timeout_ms`. */
   requestTimeoutMs: 30_000,

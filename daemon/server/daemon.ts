@@ -10,13 +10,16 @@ import { prepareFile } from "../database/database_file.ts";
 import type { DaemonConfig } from "../process/config.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
+import { RecentHistogram } from "../process/recent_histogram.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 import { acquireInstance, type Instance } from "../process/single_instance.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../sqlite/ffi.ts";
+import { AnswerTimes } from "./answer_times.ts";
 import { Listener } from "./listener.ts";
 import { type Host, Router, type Served } from "./router.ts";
 import { PartialFrames } from "./session.ts";
 import { statusFields } from "./status.ts";
+import { ClosedTraffic } from "./traffic.ts";
 
 /** One file that is served. */
 interface ServedFile extends Served {
@@ -30,7 +33,9 @@ export class Daemon implements Host {
   readonly #files: ServedFile[] = [];
   readonly #startedAt = performance.now();
   readonly #partialFrames = new PartialFrames();
-  readonly #router = new Router(this);
+  readonly #answerTimes = new AnswerTimes();
+  readonly #closedTraffic = new ClosedTraffic();
+  readonly #router = new Router(this, this.#answerTimes);
   #shutdown: Promise<void> | undefined;
   #shutdownsAsked = 0;
   #resolveStopped!: () => void;
@@ -80,7 +85,10 @@ export class Daemon implements Host {
       instance.release();
       throw error;
     }
-    const file = { database, path, endpoint, instance, listeners };
+    const file = {
+      ...{ database, path, endpoint, instance, listeners },
+      ...{ writeTimes: new RecentHistogram(), queryTimes: new RecentHistogram() },
+    };
     this.#files.push(file);
     const endpoints = config.pipe === undefined
       ? [endpoint]
@@ -91,6 +99,8 @@ export class Daemon implements Host {
           router: this.#router,
           home: file,
           partialFrames: this.#partialFrames,
+          answerTimes: this.#answerTimes,
+          closedTraffic: this.#closedTraffic,
           log: this.#log,
         }),
       );
@@ -118,8 +128,8 @@ export class Daemon implements Host {
 
   status(): object {
     return statusFields(this.#files, {
-      uptimeMs: Math.round(performance.now() - this.#startedAt),
-      connections: this.#files.reduce((sum, { listeners }) => sum + connectionsOf(listeners), 0),
+      startedAt: this.#startedAt,
+      closedTraffic: this.#closedTraffic,
     });
   }
 

@@ -55,6 +55,11 @@ export class Listener {
     return this.#sessions.size;
   }
 
+  /** The connections that are open, in the order in which they came. */
+  get sessions(): Iterable<Session> {
+    return this.#sessions;
+  }
+
   #listen(): Promise<void> {
     // A pipe has as many instances as this says, 4 by default; past the last one its listener stops for ever.
     process.env.NODE_PENDING_PIPE_INSTANCES = "254";

@@ -8,7 +8,10 @@ import { SkylineError } from "../../client/errors.ts";
 import { PROTOCOL_VERSION, type RequestId } from "../../client/protocol.ts";
 import type { Database } from "../database/database.ts";
 import { shuttingDown } from "../database/failures.ts";
+import { isDone } from "../database/write.ts";
+import type { RecentHistogram } from "../process/recent_histogram.ts";
 import { EXECUTABLE, VERSION } from "../process/version.ts";
+import type { AnswerTimes } from "./answer_times.ts";
 import { errorAnswer, fieldsAnswer, queryAnswer, writeAnswer } from "./answers.ts";
 import type { Lane } from "./lane.ts";
 import type { CheckedRequest } from "./request.ts";
@@ -25,6 +28,10 @@ export interface Served {
   /** The file's real path. */
   readonly path: string;
   readonly endpoint: string;
+  /** Milliseconds from arrival to answer, of requests that were committed. */
+  readonly writeTimes: RecentHistogram;
+  /** Milliseconds from arrival to answer, of queries that succeeded. */
+  readonly queryTimes: RecentHistogram;
 }
 
 /** What the router needs of the daemon. */
@@ -42,6 +49,8 @@ export interface Host {
 export interface Caller {
   /** The database of the endpoint that it came through. */
   readonly home: Served;
+  /** When the request arrived that is being routed, on the clock of `performance.now()`. */
+  readonly arrivedAt: number;
   /** Its place in the order of requests to a database. */
   laneOf(database: Database): Lane;
   /** Ends its queries when it is gone. */
@@ -51,10 +60,12 @@ export interface Caller {
 /** Answers requests. */
 export class Router {
   readonly #host: Host;
+  readonly #times: AnswerTimes;
 
-  /** Answers for `host`. */
-  constructor(host: Host) {
+  /** Answers for `host`, and tells `times` what it answers. */
+  constructor(host: Host, times: AnswerTimes) {
     this.#host = host;
+    this.#times = times;
   }
 
   /** The answer to a request, at once where nothing has to be waited for. Failures are answers too. */
@@ -90,7 +101,11 @@ export class Router {
     id: RequestId | undefined,
     { db, write }: Extract<CheckedRequest, { type: "ExecBatch" }>,
   ): Promise<string> {
-    return writeAnswer(id, await this.#lane(caller, db).write(write));
+    const { arrivedAt } = caller;
+    const served = this.#open(caller, db);
+    const outcome = await caller.laneOf(served.database).write(write);
+    if (isDone(outcome)) this.#times.note(served.writeTimes, arrivedAt);
+    return writeAnswer(id, outcome);
   }
 
   #query(
@@ -98,10 +113,15 @@ export class Router {
     id: RequestId | undefined,
     { db, sql, params, deadline }: Extract<CheckedRequest, { type: "Query" }>,
   ): string | Promise<string> {
-    const answer = (outcome: Awaited<typeof pending>) =>
-      outcome instanceof SkylineError ? errorAnswer(id, outcome) : queryAnswer(id, outcome);
+    const { arrivedAt } = caller;
+    const served = this.#open(caller, db);
+    const answer = (outcome: Awaited<typeof pending>) => {
+      if (outcome instanceof SkylineError) return errorAnswer(id, outcome);
+      this.#times.note(served.queryTimes, arrivedAt);
+      return queryAnswer(id, outcome);
+    };
     const query = { sql, params, deadline, signal: caller.signal };
-    const pending = this.#lane(caller, db).query(query);
+    const pending = caller.laneOf(served.database).query(query);
     return pending instanceof Promise ? pending.then(answer) : answer(pending);
   }
 
@@ -120,9 +140,10 @@ export class Router {
     });
   }
 
-  #lane(caller: Caller, db: string | undefined): Lane {
+  /** The database that a request is for, as long as there is work taken. */
+  #open(caller: Caller, db: string | undefined): Served {
     if (this.#host.stopping) throw shuttingDown();
-    return caller.laneOf(this.#served(caller, db).database);
+    return this.#served(caller, db);
   }
 
   #served(caller: Caller, db: string | undefined): Served {

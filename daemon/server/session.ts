@@ -8,14 +8,16 @@ import { nextTick } from "node:process";
 import { SkylineError } from "../../client/errors.ts";
 import { FrameDecoder } from "../../client/frame.ts";
 import { decodeJson } from "../../client/json.ts";
-import type { RequestId } from "../../client/protocol.ts";
+import type { ConnectionStatus, RequestId } from "../../client/protocol.ts";
 import type { Database } from "../database/database.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
+import type { AnswerTimes } from "./answer_times.ts";
 import { errorAnswer, framesOf } from "./answers.ts";
 import { Lane } from "./lane.ts";
 import type { Caller, Router, Served } from "./router.ts";
 import { readId, readRequest } from "./request.ts";
+import { type ClosedTraffic, Traffic } from "./traffic.ts";
 
 /** Bytes of half-received frames, of all connections together. */
 export class PartialFrames {
@@ -29,6 +31,8 @@ export interface SessionOptions {
   /** The database of the endpoint. */
   readonly home: Served;
   readonly partialFrames: PartialFrames;
+  readonly answerTimes: AnswerTimes;
+  readonly closedTraffic: ClosedTraffic;
   readonly log: Log;
   /** Called once, when it is over. */
   onClose(session: Session): void;
@@ -47,6 +51,9 @@ export class Session implements Caller {
   readonly #decoder = new FrameDecoder();
   readonly #lanes = new Map<Database, Lane>();
   readonly #gone = new AbortController();
+  readonly #id: number;
+  readonly #openedAt = performance.now();
+  readonly #traffic = new Traffic();
   /** Answers to requests without an id, in the order of the requests. */
   readonly #slots: Slot[] = [];
   /** Length of those that are known but wait for others. */
@@ -67,14 +74,13 @@ export class Session implements Caller {
   #refused = false;
   #ended = false;
   #whenIdle: (() => void)[] = [];
-  /** Whether it ever sent a request. */
-  hasSpoken = false;
 
   /** Serves `socket` until it closes. */
   constructor(socket: Socket, options: SessionOptions) {
     this.home = options.home;
     this.#socket = socket;
     this.#options = options;
+    this.#id = ++options.closedTraffic.connections;
     // Never pause() and resume(): on Deno 2.6 a second read starts beside the first, and bytes arrive out of order.
     socket.on("readable", () => this.#read());
     socket.on("end", () => this.#peerEnded());
@@ -87,10 +93,37 @@ export class Session implements Caller {
     return this.#gone.signal;
   }
 
+  get arrivedAt(): number {
+    return this.#lastByteAt;
+  }
+
   laneOf(database: Database): Lane {
     let lane = this.#lanes.get(database);
     if (lane === undefined) this.#lanes.set(database, lane = new Lane(database));
     return lane;
+  }
+
+  /** Whether it ever sent a request. */
+  get hasSpoken(): boolean {
+    return this.#traffic.requests > 0;
+  }
+
+  /** What went through it up to now. */
+  get traffic(): Traffic {
+    return this.#traffic;
+  }
+
+  /** How it is doing at `now`, on the clock of `performance.now()`. */
+  status(now: number): ConnectionStatus {
+    return {
+      id: this.#id,
+      age_ms: Math.round(now - this.#openedAt),
+      idle_ms: Math.round(now - Math.max(this.#lastByteAt, this.#openedAt)),
+      requests: this.#traffic.requests,
+      waiting: this.#waitingRequests,
+      received_bytes: this.#traffic.receivedBytes,
+      sent_bytes: this.#traffic.sentBytes,
+    };
   }
 
   /** Whether it is being refused, and stays for as long as its answer takes. */
@@ -144,6 +177,7 @@ export class Session implements Caller {
         if (chunk === null) break;
         if (this.#refused) continue;
         this.#lastByteAt = performance.now();
+        this.#traffic.receivedBytes += chunk.length;
         this.#decoder.push(chunk);
       }
       this.#isHeld = this.#isFull();
@@ -205,7 +239,7 @@ export class Session implements Caller {
   }
 
   #handle(body: Uint8Array): void {
-    this.hasSpoken = true;
+    this.#traffic.requests++;
     let id: RequestId | undefined;
     let answer: string | Promise<string>;
     try {
@@ -280,10 +314,12 @@ export class Session implements Caller {
 
   /** One write for all answers of a turn. */
   #flush(): void {
+    this.#options.answerTimes.sent();
     if (this.#out.length === 0 || this.#socket.destroyed) return;
     const frames = framesOf(this.#out);
     this.#out = [];
     this.#outUnits = 0;
+    this.#traffic.sentBytes += frames.length;
     this.#socket.write(frames);
     if (this.#socket.writableLength > LIMITS.connectionUnreadBytesMax) {
       this.#options.log.warn("Connection cut: it does not read its answers");
@@ -316,6 +352,7 @@ export class Session implements Caller {
     this.#refused = true;
     this.#notePartial(0);
     this.#gone.abort();
+    this.#options.closedTraffic.add(this.#traffic);
     this.#options.onClose(this);
   }
 }

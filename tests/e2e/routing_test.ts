@@ -25,19 +25,25 @@ daemonTest("Ping and Status tell about the daemon and its database", async (it) 
   assert.equal(status.pid, daemon.pid);
   assert.equal(status.connections, 1);
   assert.ok(status.uptime_ms >= 0 && status.memory.rss > 0);
-  const [{ wal_bytes, ...database }] = status.databases;
+  const [{ wal_bytes, latency_ms: _, group_size: __, open_connections: ___, ...database }] =
+    status.databases;
   assert.ok(wal_bytes > 0);
   assert.deepEqual(database, {
     path: daemon.file,
     endpoint: daemon.endpoint,
     open: true,
+    lost: null,
     rev: 1,
     durability: "full",
     queued: 0,
+    queued_units: 0,
     writes: 1,
     groups: 1,
     failures: 1,
     queries: 1,
+    checkpoints: 0,
+    checkpoint_ms: 0,
+    connections: 1,
     wal_frames_left: 0,
     wal_held_ms: 0,
     wal_limit_bytes: 1024 ** 3,
