@@ -5,6 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { connect } from "../client/mod.ts";
 import { compile } from "../tools/compile.ts";
 
 const READY_MS_MAX = 30_000;
@@ -15,7 +16,8 @@ export interface Program {
   readonly description: string;
 }
 
-const SOURCE: Program = {
+/** The daemon as it is developed. */
+export const SOURCE: Program = {
   command: [
     Deno.execPath(),
     "run",
@@ -44,62 +46,68 @@ export async function findProgram(folder: string, fromSource: boolean): Promise<
   }
 }
 
+/** How durable what was written is. */
+export type Durability = "full" | "normal";
+
 /** A daemon that serves one file. At dispose it is ended. */
 export interface DaemonUnderTest extends AsyncDisposable {
   readonly file: string;
   readonly endpoint: string;
-  /** The rows of the table `t`, as the daemon says. */
-  rows(): Promise<number>;
+}
+
+/** What a daemon says of its work up to now. */
+export interface WorkDone {
+  /** Requests that wrote. */
+  readonly writes: number;
+  /** Commits that they shared. */
+  readonly groups: number;
 }
 
 /**
- * Starts a daemon that serves `file`, which it makes with `schema`.
+ * Starts a daemon that serves `file`, and waits until it says so.
  *
  * @throws {Error} when it does not start.
  */
 export async function startDaemon(
   { command: [program, ...args] }: Program,
   file: string,
-  durability: "full" | "normal",
-  schema: string,
+  durability: Durability,
 ): Promise<DaemonUnderTest> {
-  const run = async (...more: string[]) => {
-    const { success, stdout, stderr } = await new Deno.Command(program, {
-      args: [...args, ...more],
-      stdin: "null",
-    }).output();
-    if (success) return new TextDecoder().decode(stdout);
-    throw new Error(`${more[0]} ${basename(file)} failed: ${new TextDecoder().decode(stderr)}`);
-  };
   const child = new Deno.Command(program, {
     args: [...args, "start", file, "--durability", durability, "--log-level", "error"],
     stdin: "null",
     stdout: "piped",
   }).spawn();
-  const daemon = {
-    file,
-    endpoint: "",
-    async rows() {
-      return JSON.parse(await run("query", file, "select count(*) as n from t", "--json"))[0].n;
-    },
-    async [Symbol.asyncDispose]() {
-      try {
-        child.kill();
-      } catch {
-        // It has ended already.
-      }
-      await child.status;
-      await child.stdout.cancel().catch(() => {});
-    },
+  const end = async () => {
+    try {
+      child.kill();
+    } catch {
+      // It has ended already.
+    }
+    await child.status;
+    await child.stdout.cancel().catch(() => {});
   };
   try {
-    daemon.endpoint = await readEndpoint(child.stdout);
-    await run("exec", file, schema);
-    return daemon;
+    const endpoint = await readEndpoint(child.stdout);
+    return { file, endpoint, [Symbol.asyncDispose]: end };
   } catch (error) {
-    await daemon[Symbol.asyncDispose]();
-    throw error;
+    await end();
+    throw new Error(`Cannot start a daemon for ${basename(file)}`, { cause: error });
   }
+}
+
+/** What a daemon has done; nothing that is measured may run meanwhile, for this is a connection too. */
+export async function workDone({ endpoint }: DaemonUnderTest): Promise<WorkDone> {
+  await using client = await connect({ pipe: endpoint }, { retry: false });
+  const { databases: [{ writes, groups }] } = await client.status();
+  return { writes, groups };
+}
+
+/** The rows of the table `t`, as the daemon says. */
+export async function rowsIn({ endpoint }: DaemonUnderTest): Promise<number> {
+  await using client = await connect({ pipe: endpoint }, { retry: false });
+  const [[rows]] = await client.values("select count(*) from t");
+  return Number(rows);
 }
 
 /** Waits for the line `Serving FILE at ENDPOINT`; nothing comes after it. */

@@ -8,9 +8,10 @@ import type { Workload } from "./workloads.ts";
 
 /** Figures: medians of the rounds', but for the slowest and the failures, which are of all rounds. Times in ms. */
 export interface Figures {
+  readonly group: string;
   readonly name: string;
   readonly rounds: number;
-  /** Rows a second, or answers where nothing is written. */
+  /** Rows a second, or answers where nothing is written; 0 where a rate says nothing. */
   readonly perSecond: number;
   /** The lowest and the highest of the rounds. */
   readonly perSecondRange: readonly [number, number];
@@ -21,11 +22,13 @@ export interface Figures {
   readonly failures: Readonly<Record<string, number>>;
   /** Cores that the generator, or the writers, took. */
   readonly cores: number;
+  /** Requests that shared a commit, on average; of a program without a daemon, the rows of a transaction. */
+  readonly perCommit?: number;
 }
 
 /** Sums up what the rounds measured. */
-export function figuresOf({ name, rows }: Workload, rounds: readonly Measured[]): Figures {
-  const rates = rounds.map(({ perSecond }) => perSecond * rows).sort((a, b) => a - b);
+export function figuresOf({ group, name }: Workload, rounds: readonly Measured[]): Figures {
+  const rates = rounds.map(({ perSecond }) => perSecond).sort((a, b) => a - b);
   const percentile = (share: number) =>
     median(rounds.map(({ latencies }) => latencies.percentile(share)));
   const failures: Record<string, number> = {};
@@ -34,7 +37,9 @@ export function figuresOf({ name, rows }: Workload, rounds: readonly Measured[])
       failures[what] = (failures[what] ?? 0) + count;
     }
   }
+  const commits = rounds.flatMap((round) => round.perCommit ?? []);
   return {
+    group,
     name,
     rounds: rounds.length,
     perSecond: median(rates),
@@ -45,10 +50,12 @@ export function figuresOf({ name, rows }: Workload, rounds: readonly Measured[])
     max: Math.max(...rounds.map(({ latencies }) => latencies.maxMs)),
     failures,
     cores: median(rounds.map(({ cores }) => cores)),
+    ...(commits.length > 0 ? { perCommit: median(commits) } : {}),
   };
 }
 
-function median(values: readonly number[]): number {
+/** The middle one, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;

@@ -5,7 +5,10 @@
  */
 import { readFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
+import { fileURLToPath } from "node:url";
 import { sqliteVersion } from "../daemon/sqlite/ffi.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** What figures depend on. */
 export interface Machine {
@@ -50,4 +53,21 @@ function filesystemOf(path: string): string {
 /** Whether files there are never written to a disk, so that being durable costs nothing. */
 export function isInMemory({ filesystem }: Machine): boolean {
   return filesystem === "tmpfs" || filesystem === "ramfs";
+}
+
+/** The commit that is checked out, and whether its sources were changed; `unknown` where git does not say. */
+export async function commitOf(): Promise<string> {
+  const git = async (...args: string[]) => {
+    const { success, stdout } = await new Deno.Command("git", { args, cwd: ROOT, stderr: "null" })
+      .output();
+    if (!success) throw new Error("git failed");
+    return new TextDecoder().decode(stdout).trim();
+  };
+  try {
+    const commit = await git("rev-parse", "--short", "HEAD");
+    const changed = await git("status", "--porcelain", "--", "daemon", "client", "tools");
+    return changed === "" ? commit : `${commit} with changes`;
+  } catch {
+    return "unknown";
+  }
 }

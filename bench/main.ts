@@ -1,42 +1,52 @@
 /**
- * Measures the daemon beside what a user would pick instead, and prints tables.
+ * Measures the daemon beside what a user would pick instead, and prints a report.
  *
  *     deno task bench [--quick] [--seconds N] [--rounds N] [--only WORDS]… [--from-source]
- *                     [--folder DIR] [--json FILE]
+ *                     [--folder DIR] [--results DIR]
  *
  * @module
  */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildSqlite } from "../tools/build_sqlite.ts";
 import { findProgram, type Program } from "./daemon_under_test.ts";
 import { type Figures, figuresOf } from "./figures.ts";
-import { describeMachine, isInMemory } from "./machine.ts";
-import { figuresTable, machineText, targetsTable, warnings } from "./report.ts";
+import { commitOf, describeMachine, isInMemory } from "./machine.ts";
+import { reportText, type Run } from "./report.ts";
+import { saveResults } from "./results.ts";
+import { Round, type RoundOptions } from "./round.ts";
 import { targetResults } from "./targets.ts";
-import type { Measured, WorkerOptions } from "./worker.ts";
-import { Round, type Workload, WORKLOADS } from "./workloads.ts";
+import type { Measured } from "./worker.ts";
+import { type Workload, WORKLOADS } from "./workloads.ts";
+
+const RESULTS = fileURLToPath(new URL("results", import.meta.url));
+const GROUPS = [...Map.groupBy(WORKLOADS, ({ group }) => group)];
 
 const USAGE = `deno task bench [OPTION…]
 
-  --quick          one round of 0.5 s each: to see that it works, not for figures
-  --seconds N      how long each workload is measured in a round (3)
+  --quick          one round of 0.2 s each: to see that it works, not for figures
+  --seconds N      how long each workload is measured in a round (2)
   --rounds N       how often all are measured, by turns; medians are printed (3)
-  --only WORDS     only workloads whose name holds these words, such as "full" or "ping 64x1";
-                   may be given several times
+  --only WORDS     only workloads whose group and name hold these words, such as "query" or
+                   "ping 64x1"; may be given several times
   --from-source    serve from source instead of by the executable
   --folder DIR     where to put the files, on a disk; the system's temporary folder by default
-  --json FILE      write the figures there as well
+  --results DIR    where to write rates.md, rates.json and rates.svg; by default bench/results
+                   after a full run, nowhere with --quick, --only or --from-source
 
-Workloads: ${WORKLOADS.map(({ name }) => name).join(", ")}`;
+Groups and their workloads:
+${
+  GROUPS.map(([group, all]) => `  ${group}: ${all.map(({ name }) => name).join(", ")}`).join("\n")
+}`;
 
 interface Options {
   readonly rounds: number;
-  readonly time: WorkerOptions;
+  readonly round: RoundOptions;
   readonly workloads: readonly Workload[];
   readonly fromSource: boolean;
   readonly folder?: string;
-  readonly json?: string;
+  readonly results?: string;
 }
 
 /** A mistake in the options, for the user. */
@@ -53,22 +63,24 @@ function readOptions(args: string[]): Options | null {
       only: { type: "string", multiple: true },
       "from-source": { type: "boolean" },
       folder: { type: "string" },
-      json: { type: "string" },
+      results: { type: "string" },
     },
   });
   if (values.help) return null;
   const rounds = number(values.rounds, "rounds", values.quick ? 1 : 3);
   if (!Number.isInteger(rounds)) throw new UsageError("--rounds must be a whole number");
+  const isFull = !(values.quick || values.only || values["from-source"]);
   return {
     rounds,
-    time: {
-      seconds: number(values.seconds, "seconds", values.quick ? 0.5 : 3),
-      warmUpSeconds: values.quick ? 0.1 : 1,
+    round: {
+      seconds: number(values.seconds, "seconds", values.quick ? 0.2 : 2),
+      warmUpSeconds: values.quick ? 0.1 : 0.5,
+      coldStarts: values.quick ? 2 : 10,
     },
     workloads: chosen(values.only),
     fromSource: values["from-source"] ?? false,
     folder: values.folder,
-    json: values.json,
+    results: values.results ?? (isFull ? RESULTS : undefined),
   };
 }
 
@@ -79,33 +91,39 @@ function number(text: string | undefined, name: string, otherwise: number): numb
   throw new UsageError(`--${name} must be a number above 0, not "${text}"`);
 }
 
+/** In the order of all, with those that they need. */
 function chosen(only: readonly string[] | undefined): readonly Workload[] {
   if (only === undefined) return WORKLOADS;
-  const workloads = WORKLOADS.filter(({ name }) =>
-    only.some((words) => words.split(/\s+/).every((word) => name.split(" ").includes(word)))
-  );
-  if (workloads.length > 0) return workloads;
-  throw new UsageError(`No workload holds the words of --only: ${only.join(", ")}`);
+  const wanted = WORKLOADS.filter(({ group, name }) => {
+    const all = `${group} ${name}`.split(" ");
+    return only.some((words) => words.split(/\s+/).every((word) => all.includes(word)));
+  });
+  if (wanted.length === 0) {
+    throw new UsageError(`No workload holds the words of --only: ${only.join(", ")}`);
+  }
+  const names = new Set(wanted.flatMap(({ name, after }) => [name, after]));
+  return WORKLOADS.filter(({ name }) => names.has(name));
 }
 
 /** Round by round over all workloads, so that a machine that changes its speed does so for all. */
 async function measure(
-  { rounds, workloads, time }: Options,
+  { rounds, workloads, round: options }: Options,
   program: Program,
   folder: string,
-): Promise<Figures[]> {
-  const measured = new Map<Workload, Measured[]>(workloads.map((each) => [each, []]));
+): Promise<ReadonlyMap<string, Measured>[]> {
+  const measured: ReadonlyMap<string, Measured>[] = [];
   for (let i = 1; i <= rounds; i++) {
     const roundFolder = join(folder, `round-${i}`);
     await Deno.mkdir(roundFolder);
-    await using round = new Round(program, roundFolder, time);
+    await using round = new Round(program, roundFolder, options);
     for (const workload of workloads) {
       console.error(`Round ${i} of ${rounds}: ${workload.name}`);
-      measured.get(workload)!.push(await workload.measure(round));
+      round.measured.set(workload.name, await workload.measure(round));
     }
     await round.check();
+    measured.push(round.measured);
   }
-  return [...measured].map(([workload, each]) => figuresOf(workload, each));
+  return measured;
 }
 
 async function main(args: string[]): Promise<void> {
@@ -114,32 +132,37 @@ async function main(args: string[]): Promise<void> {
   await buildSqlite();
   const folder = await Deno.makeTempDir({ dir: options.folder, prefix: "skylinedb-bench-" });
   try {
-    const machine = describeMachine(folder);
-    if (isInMemory(machine)) {
-      throw new UsageError(
-        `${folder} is in memory (${machine.filesystem}): name a --folder on a disk`,
-      );
-    }
-    const program = await findProgram(folder, options.fromSource);
-    const loadBefore = Deno.loadavg()[0];
-    const figures = await measure(options, program, folder);
-    const targets = targetResults(figures);
-    console.log(machineText(machine));
-    console.log(`The daemon: ${program.description}`);
-    console.log(
-      `Rounds: ${options.rounds} × ${options.time.seconds} s; medians, but for the slowest and what failed`,
-    );
-    console.log(`Load average before: ${loadBefore.toFixed(2)} (figures want an idle machine)\n`);
-    console.log(figuresTable(figures));
-    console.log(targetsTable(targets));
-    for (const warning of warnings(figures)) console.log(`Warning: ${warning}`);
-    if (options.json) {
-      const all = { machine, daemon: program.description, loadBefore, figures, targets };
-      await Deno.writeTextFile(options.json, JSON.stringify(all, null, 2) + "\n");
-    }
+    const run = await runBench(options, folder);
+    console.log(reportText(run));
+    if (options.results) console.log(`Written to ${await saveResults(run, options.results)}`);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+async function runBench(options: Options, folder: string): Promise<Run> {
+  const machine = describeMachine(folder);
+  if (isInMemory(machine)) {
+    throw new UsageError(
+      `${folder} is in memory (${machine.filesystem}): name a --folder on a disk`,
+    );
+  }
+  const program = await findProgram(folder, options.fromSource);
+  const [commit, before] = [await commitOf(), Deno.loadavg()[0]];
+  const rounds = await measure(options, program, folder);
+  const figures = (some: typeof rounds): Figures[] =>
+    options.workloads.map((each) => figuresOf(each, some.map((round) => round.get(each.name)!)));
+  return {
+    machine,
+    daemon: program.description,
+    commit,
+    at: new Date().toISOString().slice(0, 16).replace("T", " "),
+    rounds: options.rounds,
+    seconds: options.round.seconds,
+    load: { before, after: Deno.loadavg()[0] },
+    targets: targetResults(rounds.map((round) => figures([round]))),
+    figures: figures(rounds),
+  };
 }
 
 try {

@@ -36,6 +36,8 @@ export interface Measured {
   /** Processor time of all workers per second: 1 is one core. */
   readonly cores: number;
   readonly latencies: Latencies;
+  /** Requests that shared a commit, on average; of a program without a daemon, the rows of a transaction. */
+  readonly perCommit?: number;
 }
 
 /** How long a worker may take beyond what it measures, in milliseconds. */
