@@ -32,29 +32,55 @@ export async function startInBackground(
   config: DaemonConfig,
   options: StartOptions,
 ): Promise<number> {
-  const child = spawnDaemon(startArguments(config, options));
-  const reason = lastText(child.stderr);
-  let exitCode: number | undefined;
-  child.status.then(({ code }) => exitCode = code);
+  const args = startArguments(config, options);
+  let attempt = new Attempt(args);
   const giveUpAt = performance.now() + READY_MS_MAX;
   while (performance.now() < giveUpAt) {
     // Read before the ping: what answers after the child's end is the one that it gave way to.
-    const ended = exitCode;
+    const { pid, exitCode } = attempt;
     const answer = await pingAll(config.files);
-    if (answer && (answer.pid === child.pid || ended === EXIT.alreadyRunning)) {
-      print(readyText(config, answer, answer.pid === child.pid) + "\n");
+    if (answer && (answer.pid === pid || exitCode === EXIT.alreadyRunning)) {
+      print(readyText(config, answer, answer.pid === pid) + "\n");
       return EXIT.done;
     }
-    if (ended !== undefined && !(ended === EXIT.alreadyRunning && oneServesAll(config.files))) {
-      printError(reasonText(await reason));
-      return ended === EXIT.done ? EXIT.failed : ended;
+    if (exitCode !== undefined) {
+      const holders = exitCode === EXIT.alreadyRunning ? holdersOf(config.files) : "several";
+      // The one that it gave way to was ending.
+      if (holders === "none") attempt = new Attempt(args);
+      else if (holders === "several") {
+        printError(reasonText(await attempt.reason));
+        return exitCode === EXIT.done ? EXIT.failed : exitCode;
+      }
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  if (exitCode === undefined) child.kill("SIGKILL");
+  attempt.end();
   throw new SkylineError("TIMEOUT", "The daemon did not begin to serve within a minute", {
     hint: "Start it without --background, or with --log-file, to see what it does.",
   });
+}
+
+/** A daemon that was started. */
+class Attempt {
+  readonly #child: Deno.ChildProcess;
+  /** The last that it said, when it has ended. */
+  readonly reason: Promise<string>;
+  /** Once it has ended. */
+  exitCode: number | undefined;
+
+  constructor(args: readonly string[]) {
+    this.#child = spawnDaemon(args);
+    this.reason = lastText(this.#child.stderr);
+    this.#child.status.then(({ code }) => this.exitCode = code);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  end(): void {
+    if (this.exitCode === undefined) this.#child.kill("SIGKILL");
+  }
 }
 
 /** The folder of the program is the child's, so that it keeps no other from being removed. */
@@ -82,12 +108,15 @@ function runtimeArguments(): string[] {
 /** What was typed, paths made absolute; the rest the child takes from the same environment. */
 function startArguments({ files, logFile }: DaemonConfig, options: StartOptions): string[] {
   const { pipe, durability, foreignKeys, keepWal, walLimit, logLevel } = options;
+  const { closeIdle, exitWhenIdle } = options;
   const args = ["start", ...files];
   if (pipe !== undefined) args.push("--pipe", pipe);
   if (durability !== undefined) args.push("--durability", durability);
   if (foreignKeys !== undefined) args.push("--foreign-keys", foreignKeys);
   if (keepWal) args.push("--keep-wal");
   if (walLimit !== undefined) args.push("--wal-limit", walLimit);
+  if (closeIdle !== undefined) args.push("--close-idle", closeIdle);
+  if (exitWhenIdle !== undefined) args.push("--exit-when-idle", exitWhenIdle);
   if (logFile !== undefined) args.push("--log-file", logFile);
   if (logLevel !== undefined) args.push("--log-level", logLevel);
   return args;
@@ -123,9 +152,11 @@ async function ping(file: string): Promise<PingAnswer | null> {
   }
 }
 
-function oneServesAll(files: readonly string[]): boolean {
-  const pids = new Set(files.map((file) => findInstance(file)?.pid));
-  return pids.size === 1 && !pids.has(undefined);
+/** How many daemons serve the files: `several` also where one serves some of them. */
+function holdersOf(files: readonly string[]): "none" | "one" | "several" {
+  const [pid, ...others] = new Set(files.map((file) => findInstance(file)?.pid));
+  if (others.length > 0) return "several";
+  return pid === undefined ? "none" : "one";
 }
 
 function readyText(config: DaemonConfig, { pid, version }: PingAnswer, isOurs: boolean): string {

@@ -72,6 +72,11 @@ function addStart(program: Command, run: Run): void {
     .option("--foreign-keys <on|off>", "enforce foreign keys; on by default")
     .option("--keep-wal", "leave -wal and -shm at the end, for readers in read-only folders")
     .option("--wal-limit <size>", "refuse writes from this size of the log on; 1GiB by default")
+    .option(
+      "--close-idle <time>",
+      "close files that nobody uses for so long; 5m by default, or off",
+    )
+    .option("--exit-when-idle <time>", "end when nobody is connected for so long, such as 30m")
     .option("--log-file <file>", "append the log to a file; standard error by default")
     .option("--log-level <level>", "debug, info (default), warning or error")
     .addHelpText(

@@ -81,6 +81,11 @@ export class Checkpoints {
     return this.#progress.frames - this.#progress.copied;
   }
 
+  /** Whether nothing is under way, nor to be tried again. */
+  get isQuiet(): boolean {
+    return this.#timer === undefined && this.#copying === undefined;
+  }
+
   /** For how long a reader has kept the log from starting over, in milliseconds; 0 when none was found to. */
   get heldMs(): number {
     return this.#heldSince === undefined ? 0 : Math.ceil(performance.now() - this.#heldSince);

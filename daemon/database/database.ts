@@ -5,12 +5,15 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { SkylineError } from "../../client/errors.ts";
+import { IdleTimer } from "../../client/idle_timer.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import type { RecentHistogram } from "../process/recent_histogram.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Commit } from "./commit.ts";
 import { CostlyStatements } from "./costly_statements.ts";
+import { cannotOpen } from "./database_file.ts";
+import { FileClaim } from "./file_claim.ts";
 import { emptyLog, fileReplaced, leaveLog } from "./file_rescue.ts";
 import { type FileTrouble, FileWatch } from "./file_watch.ts";
 import { databaseBusy, isBusy, queueFull, shuttingDown, timeout } from "./failures.ts";
@@ -30,11 +33,19 @@ import {
 
 /** How a database is served. */
 export interface DatabaseOptions extends WriterOptions {
+  /** For how long nothing must be asked of it until its file is closed, in milliseconds; 0: it stays open. */
+  readonly closeIdleMs: number;
   /** Size of the write-ahead log from which on writes are refused. */
   readonly walLimitBytes: number;
   readonly log: Log;
   /** Whether waiting for a moment may bring more requests. */
   othersMaySend(): boolean;
+  /**
+   * While it was closed for being unused another file has come to its path: takes the right to serve that one.
+   *
+   * @throws {SkylineError} `CANNOT_OPEN` when another daemon serves it.
+   */
+  claimFile(): void;
 }
 
 /** Counts and sizes, for `Status`. */
@@ -66,7 +77,7 @@ export interface DatabaseFigures {
   readonly walLimitBytes: number;
 }
 
-/** A database that is open. */
+/** A database that is served. Its file is open, but for when nobody has used it for a while. */
 export class Database {
   /** The file's real path. */
   readonly path: string;
@@ -78,10 +89,16 @@ export class Database {
   readonly #queue: WriteQueue<QueuedWrite>;
   readonly #readers: Readers;
   #writer: OpenWriter;
+  readonly #claim: FileClaim;
+  readonly #idleTimer: IdleTimer;
   /** Length of the requests that wait. */
   #queuedUnits = 0;
-  /** False after the database could not be opened again: the next write tries. */
+  /** False after the database could not be opened again, and while it is closed as unused: the next write opens it. */
   #isOpen = true;
+  /** It was closed in order, because nobody used it. */
+  #isUnused = false;
+  /** It is to be closed as unused once it is the queue's turn. */
+  #isCloseDue = false;
   #isLocked = false;
   #isClosed = false;
   /** The files were found to have changed by somebody who could do nothing about it. */
@@ -93,9 +110,12 @@ export class Database {
     this.path = path;
     this.#options = options;
     this.#writer = writer;
+    const pageBytes = () => this.#writer.pageBytes;
     this.#checkpoints = new Checkpoints({
       path,
-      pageBytes: writer.pageBytes,
+      get pageBytes() {
+        return pageBytes(); // of another file, if need be
+      },
       walLimitBytes: options.walLimitBytes,
       log: options.log,
       checkFiles: () => this.#checkFiles(),
@@ -117,6 +137,12 @@ export class Database {
       maintain: () => this.#maintain(),
       othersMaySend: options.othersMaySend,
     });
+    this.#claim = new FileClaim(path, options.claimFile);
+    this.#idleTimer = new IdleTimer(options.closeIdleMs, () => this.#activity(), () => {
+      this.#isCloseDue = true;
+      this.#queue.wake();
+    });
+    this.#idleTimer.start();
   }
 
   /**
@@ -159,9 +185,9 @@ export class Database {
     );
   }
 
-  /** A client sends no more: what is remembered of it goes with the next commit. */
+  /** A client sends no more: what is remembered of it goes with the next commit, or with time where the file is closed. */
   leave(client: string): void {
-    if (!this.#isClosed) this.#writer.once.leave(client);
+    if (!this.#isClosed && this.#isOpen) this.#writer.once.leave(client);
   }
 
   /** Answers a query, at once if it is quick; it sees all writes that have been settled. */
@@ -176,7 +202,7 @@ export class Database {
     return this.#options.durability;
   }
 
-  /** The revision of the last commit. */
+  /** The revision of the last commit; while the file is closed the last that is known. */
   get revision(): number {
     return this.#writer.revision;
   }
@@ -204,6 +230,7 @@ export class Database {
 
   /** Commits what is queued and closes, so that the file stands alone again. Nothing may be asked of it any more. */
   async close(): Promise<void> {
+    this.#idleTimer.stop();
     await this.#queue.idle();
     this.#isClosed = true;
     await this.#checkpoints.close();
@@ -225,9 +252,47 @@ export class Database {
   #maintain(): void | Promise<void> {
     if (!this.#isOpen || this.#lost) return;
     const { files, connection } = this.#writer;
-    const trouble = this.#isSuspect ? files.check() : null;
-    this.#isSuspect = false;
-    return trouble ? this.#rescue(trouble) : this.#checkpoints.run(connection);
+    const isCloseDue = this.#isCloseDue;
+    const trouble = this.#isSuspect || isCloseDue ? files.check() : null;
+    this.#isSuspect = this.#isCloseDue = false;
+    if (trouble) return this.#rescue(trouble);
+    return isCloseDue ? this.#closeUnused() : this.#checkpoints.run(connection);
+  }
+
+  /** Whether requests wait or run. */
+  get isBusy(): boolean {
+    return this.#queue.length > 0 || this.#readers.isBusy;
+  }
+
+  /** What was asked of it up to now, as a number; `null` while something is under way. */
+  #activity(): number | null {
+    if (this.isBusy || !this.#checkpoints.isQuiet) return null;
+    const { writes, groups, failures } = this.#commit.counts;
+    return writes + groups + failures + this.#readers.count;
+  }
+
+  /**
+   * Closes the file until the next request, so that others may move or replace it. It happens in the queue's turn, and
+   * after the last look at what was asked without a pause, so that no request comes in between.
+   */
+  async #closeUnused(): Promise<void> {
+    const before = this.#activity();
+    if (before === null) return;
+    await this.#checkpoints.close();
+    try {
+      await this.#writer.connection.wal.truncateOffLoop();
+    } catch (error) {
+      // Left beside a file that is replaced, the log would spoil the new one. It is tried again with the next look.
+      if (isBusy(error)) return;
+      return this.#options.log.warn("The log could not be emptied", { database: this.path, error });
+    }
+    if (this.#activity() !== before) return;
+    this.#readers.closeIdle();
+    closeWriter(this.#writer);
+    this.#isOpen = false;
+    this.#isUnused = true;
+    this.#idleTimer.stop();
+    this.#options.log.info("Closed until the next request", { database: this.path });
   }
 
   #commitSome(queued: readonly QueuedWrite[]): number | Promise<number> {
@@ -235,7 +300,8 @@ export class Database {
     try {
       if (!this.#isOpen) this.#openAgain();
     } catch (error) {
-      return this.#commit.failAll(queued, error);
+      this.#isLocked = isBusy(error);
+      return this.#isLocked ? BUSY : this.#commit.failAll(queued, error);
     }
     const refusal = this.#checkpoints.refusal(this.#writer.connection);
     if (refusal) return this.#commit.failAll(queued, refusal);
@@ -254,6 +320,7 @@ export class Database {
   }
 
   #openAgain(): void {
+    if (this.#isUnused) return this.#openUnused();
     const { files } = this.#writer;
     this.#refuseOther(files);
     const writer = openWriter(this.path, this.#options);
@@ -269,6 +336,31 @@ export class Database {
     this.#isOpen = true;
   }
 
+  /** @throws {SkylineError} `CANNOT_OPEN`, also the next time until it can. @throws {SqliteError} SQLITE_BUSY. */
+  #openUnused(): void {
+    let isOther: boolean;
+    let writer: OpenWriter;
+    try {
+      isOther = this.#claim.renew();
+      writer = openWriter(this.path, this.#options);
+    } catch (error) {
+      throw isBusy(error) ? error : openError(this.path, error);
+    }
+    if (this.#claim.isOutdated) {
+      closeWriter(writer);
+      throw cannotOpen(this.path, "it was replaced at this moment");
+    }
+    const { log } = this.#options;
+    const facts = { database: this.path, rev: writer.revision, before: this.revision };
+    if (isOther || facts.rev !== facts.before) {
+      log.warn("The file was replaced while it was closed: the new one is served", facts);
+    } else log.info("Opened again", facts);
+    this.#writer = writer;
+    this.#isOpen = true;
+    this.#isUnused = false;
+    this.#idleTimer.start();
+  }
+
   /** @throws {SkylineError} when the file that was served is not the one that would be opened now. */
   #refuseOther(files: FileWatch): void {
     const trouble = files.checkDatabase();
@@ -277,6 +369,7 @@ export class Database {
 
   /** @throws {SkylineError} `FILE_REPLACED`, and has it seen to, when to open the database by its name would be unsafe. */
   #checkFiles(): void {
+    if (this.#isUnused) this.#openUnused();
     const trouble = this.#writer.files.check();
     if (!trouble) return;
     this.#isSuspect = true;
@@ -318,6 +411,7 @@ export class Database {
 
   #lose(trouble: FileTrouble): SkylineError {
     if (!this.#lost) {
+      this.#idleTimer.stop();
       this.#lost = fileReplaced(this.path, trouble);
       this.#options.log.error("The database is served no more", {
         database: this.path,

@@ -15,11 +15,30 @@ import { type Unfit, unfitFileSystem, unfitPath } from "../process/file_system.t
  * @throws {SkylineError} `CANNOT_OPEN`, saying what is in the way.
  */
 export function prepareFile(path: string): string {
+  return realPath(path, (absolute) => createIn(dirname(absolute), absolute));
+}
+
+/**
+ * Makes sure that there still is a file at `path` that can be served, and gives its real path.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN`, saying what is in the way.
+ */
+export function existingFile(path: string): string {
+  return realPath(path, () => {
+    throw cannotOpen(
+      path,
+      "it was moved or removed while it was closed",
+      "Put it back; or shut the daemon down and start it again, to make a new one",
+    );
+  });
+}
+
+function realPath(path: string, missing: (absolute: string) => void): string {
   const absolute = resolve(path);
   try {
     refuse(absolute, unfitPath(absolute));
     const info = statOrNull(absolute);
-    if (info === null) createIn(dirname(absolute), absolute);
+    if (info === null) missing(absolute);
     else checkFile(absolute, info);
     return Deno.realPathSync(absolute).replace(/^\\\\\?\\/, "");
   } catch (error) {

@@ -76,7 +76,7 @@ export class Readers {
   /** Queries answered since the start. */
   count = 0;
 
-  /** Readers of the file at `path`; `checkFiles` throws when another file is there now. */
+  /** Readers of the file at `path`; `checkFiles` makes sure that it is open, and throws when another file is there now. */
   constructor(path: string, checkFiles: () => void) {
     this.#path = path;
     this.#checkFiles = checkFiles;
@@ -182,9 +182,19 @@ export class Readers {
     return this.query(query);
   }
 
+  /** Whether queries run. */
+  get isBusy(): boolean {
+    return this.#running.size > 0;
+  }
+
+  /** Closes the connections that no query uses. */
+  closeIdle(): void {
+    for (const reader of this.#idle.splice(0)) reader.close();
+  }
+
   /** Waits for the queries that run, and closes. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#running);
-    for (const reader of this.#idle.splice(0)) reader.close();
+    this.closeIdle();
   }
 }

@@ -26,6 +26,10 @@ export interface DaemonConfig {
   readonly keepWal: boolean;
   /** Size of the write-ahead log from which on writes are refused. */
   readonly walLimitBytes: number;
+  /** For how long nothing must be asked of a database until its file is closed, in milliseconds; 0: it stays open. */
+  readonly closeIdleMs: number;
+  /** For how long nobody must be connected until the daemon ends, in milliseconds; 0: it does not end by itself. */
+  readonly exitWhenIdleMs: number;
   /** Whether the start returns as soon as the daemon serves. */
   readonly background: boolean;
   /** Where the log is appended, absolute; on standard error when left out. */
@@ -41,6 +45,8 @@ export interface StartOptions {
   foreignKeys?: string;
   keepWal?: boolean;
   walLimit?: string;
+  closeIdle?: string;
+  exitWhenIdle?: string;
   background?: boolean;
   logFile?: string;
   logLevel?: string;
@@ -64,7 +70,8 @@ export type Environment = (name: string) => string | undefined;
 
 /**
  * Checks what was typed and fills in the rest: from `SKYLINEDB_PIPE`, `_DURABILITY`, `_FOREIGN_KEYS`, `_KEEP_WAL`,
- * `_WAL_LIMIT`, `_LOG_FILE`, `_LOG_LEVEL`, then durability full, foreign keys on, a log of 1 GiB, log level info.
+ * `_WAL_LIMIT`, `_CLOSE_IDLE`, `_EXIT_WHEN_IDLE`, `_LOG_FILE`, `_LOG_LEVEL`, then durability full, foreign keys on, a log
+ * of 1 GiB, databases closed after 5 minutes, no end by itself, log level info.
  *
  * @throws {UsageError} that names the option and what it takes.
  */
@@ -92,6 +99,8 @@ export function daemonConfig(
     foreignKeys: isOn(read(options.foreignKeys, "foreign-keys"), true),
     keepWal: options.keepWal ?? isOn(read(undefined, "keep-wal"), false),
     walLimitBytes: walLimit(read(options.walLimit, "wal-limit")),
+    closeIdleMs: idleMs(read(options.closeIdle, "close-idle"), LIMITS.idleMs.closeDefault),
+    exitWhenIdleMs: idleMs(read(options.exitWhenIdle, "exit-when-idle"), 0),
     background: options.background ?? false,
     ...(logFile !== undefined && { logFile: resolve(logFile) }),
     logLevel: choice(read(options.logLevel, "log-level"), LOG_LEVELS, "info"),
@@ -140,18 +149,38 @@ function listed(words: readonly string[]): string {
 const DURATION = /^(\d{1,9})(ms|s|m|h)?$/;
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
+/** NaN when the text is no length of time. */
+function parseDuration(text: string): number {
+  const parts = DURATION.exec(text);
+  return parts ? Number(parts[1]) * UNIT_MS[(parts[2] ?? "ms") as keyof typeof UNIT_MS] : NaN;
+}
+
 /**
  * Reads a length of time such as `500`, `500ms`, `5s`, `2m` or `1h`, in milliseconds.
  *
  * @throws {UsageError} when it is none, is 0, or is over `maxMs`.
  */
 export function durationMs(option: string, text: string, maxMs: number): number {
-  const parts = DURATION.exec(text);
-  const ms = parts ? Number(parts[1]) * UNIT_MS[(parts[2] ?? "ms") as keyof typeof UNIT_MS] : NaN;
+  const ms = parseDuration(text);
   if (ms >= 1 && ms <= maxMs) return ms;
   throw new UsageError(
     `${option} takes a time from 1 ms to ${maxMs / UNIT_MS.h} h, not ${JSON.stringify(text)}`,
     "Write milliseconds, or a number with a unit: 500ms, 5s, 2m, 1h.",
+  );
+}
+
+/** 0 when it is off. A number without a unit is refused: who writes 30 means minutes, perhaps, but no milliseconds. */
+function idleMs({ name, value }: Setting, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (value === "off" || value === "0") return 0;
+  const ms = /[a-z]$/.test(value) ? parseDuration(value) : NaN;
+  const { min, max } = LIMITS.idleMs;
+  if (ms >= min && ms <= max) return ms;
+  throw new UsageError(
+    `${name} takes off, or a time from ${min} ms to ${max / UNIT_MS.h} h, not ${
+      JSON.stringify(value)
+    }`,
+    "Write a number with its unit: 500ms, 90s, 30m, 2h.",
   );
 }
 

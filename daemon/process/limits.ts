@@ -34,6 +34,10 @@ export const LIMITS = {
   /** Connections that `Status` lists, of some 150 bytes each, so that its answer fits into a frame. */
   statusConnectionsMax: 5_000,
 
+  // Without requests
+  /** What `--close-idle` and `--exit-when-idle` may be: not so short that it costs, and a week; and when files are closed. */
+  idleMs: { min: 100, max: 7 * 24 * 3_600_000, closeDefault: 5 * 60_000 },
+
   // Requests
   /** A request's time from arrival to its end, unless it says `timeout_ms`. */
   requestTimeoutMs: 30_000,

@@ -65,6 +65,12 @@ export async function acquireInstance(path: string, holder: Holder): Promise<Ins
   }
 }
 
+/** As {@link acquireInstance}, without waiting; `null` when the file is served. */
+export function tryInstance(path: string, holder: Holder): Instance | null {
+  const lock = locks.tryLock(fileIdentity(path).key, holder);
+  return lock && new Instance(lock);
+}
+
 /** Who serves the file at `path`; `null` when nobody does, or nobody that this user may know of. */
 export function findInstance(path: string): Holder | null {
   return locks.findHolder(fileIdentity(path).key);

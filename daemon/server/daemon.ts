@@ -5,14 +5,15 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { endpointOf, endpointOfName } from "../../client/endpoint.ts";
+import { IdleTimer } from "../../client/idle_timer.ts";
 import { Database } from "../database/database.ts";
-import { prepareFile } from "../database/database_file.ts";
+import { cannotOpen, prepareFile } from "../database/database_file.ts";
 import type { DaemonConfig } from "../process/config.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
-import { acquireInstance, type Instance } from "../process/single_instance.ts";
+import { acquireInstance, type Instance, tryInstance } from "../process/single_instance.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../sqlite/ffi.ts";
 import { AnswerTimes } from "./answer_times.ts";
 import { Listener } from "./listener.ts";
@@ -23,7 +24,7 @@ import { ClosedTraffic } from "./traffic.ts";
 
 /** One file that is served. */
 interface ServedFile extends Served {
-  readonly instance: Instance;
+  instance: Instance;
   readonly listeners: Listener[];
 }
 
@@ -36,19 +37,24 @@ export class Daemon implements Host {
   readonly #answerTimes = new AnswerTimes();
   readonly #closedTraffic = new ClosedTraffic();
   readonly #router = new Router(this, this.#answerTimes);
+  readonly #idleExit: IdleTimer;
   #shutdown: Promise<void> | undefined;
   #shutdownsAsked = 0;
   #resolveStopped!: () => void;
   /** Settles when everything is closed and every answer is sent. */
   readonly stopped: Promise<void> = new Promise((resolve) => this.#resolveStopped = resolve);
 
-  private constructor(log: Log) {
+  private constructor({ exitWhenIdleMs }: DaemonConfig, log: Log) {
     this.#log = log;
+    this.#idleExit = new IdleTimer(exitWhenIdleMs, () => this.#activity(), () => {
+      log.info("Asked to end when nobody is connected", { forMs: exitWhenIdleMs });
+      this.shutdown().catch((error) => log.error("Shutting down failed", { error }));
+    });
   }
 
   /** See {@link startDaemon}. */
   static async start(config: DaemonConfig, log: Log): Promise<Daemon> {
-    const daemon = new Daemon(log);
+    const daemon = new Daemon(config, log);
     daemon.#warnOfOldSqlite();
     try {
       for (const path of new Set(config.files.map(prepareFile))) await daemon.#serve(path, config);
@@ -56,6 +62,7 @@ export class Daemon implements Host {
       await daemon.#closeAll();
       throw error;
     }
+    daemon.#idleExit.start();
     return daemon;
   }
 
@@ -72,7 +79,8 @@ export class Daemon implements Host {
   async #serve(path: string, config: DaemonConfig): Promise<void> {
     const endpoint = endpointOf(path);
     if (Deno.build.os !== "windows") prepareRuntimeFolder();
-    const instance = await acquireInstance(path, { endpoint, pid: Deno.pid, path });
+    const holder = { endpoint, pid: Deno.pid, path };
+    const instance = await acquireInstance(path, holder);
     const listeners: Listener[] = [];
     let database: Database;
     try {
@@ -80,6 +88,12 @@ export class Daemon implements Host {
         ...config,
         log: this.#log,
         othersMaySend: () => connectionsOf(listeners) > 1,
+        claimFile: () => {
+          const renewed = tryInstance(path, holder);
+          if (!renewed) throw cannotOpen(path, "another daemon serves the file that is there now");
+          file.instance.release();
+          file.instance = renewed;
+        },
       });
     } catch (error) {
       instance.release();
@@ -142,29 +156,27 @@ export class Daemon implements Host {
     return this.#shutdown ??= this.#end();
   }
 
+  /** Connections up to now; `null` while there are any, or what one left is still being done. */
+  #activity(): number | null {
+    const listeners = this.#listeners();
+    const isUsed = connectionsOf(listeners) > 0 ||
+      this.#files.some(({ database }) => database.isBusy);
+    return isUsed ? null : acceptedBy(listeners);
+  }
+
   async #end(): Promise<void> {
+    this.#idleExit.stop();
     this.#log.info("Shutting down");
     await this.#closeAll();
     // Whoever asked for it is answered once this settles, and its answer is sent before the connections are closed.
     setTimeout(() => this.#closeConnections(), 0);
   }
 
-  /**
-   * Lets those ask for it too whose requests have arrived but were not read yet. Only a loop that waits asks the system
-   * which sockets are ready, so it is made to wait.
-   */
-  async #hearTheLast(): Promise<void> {
-    const { pauseMs, quietPauses, pausesMax } = LIMITS.lastRequests;
-    let quiet = 0;
-    for (let pauses = 0; pauses < pausesMax && quiet < quietPauses; pauses++) {
-      const before = this.#shutdownsAsked;
-      await sleep(pauseMs);
-      quiet = this.#shutdownsAsked === before ? quiet + 1 : 0;
-    }
-  }
-
   async #closeAll(): Promise<void> {
     const listeners = this.#listeners();
+    // Whoever has connected is refused in words: a connection that is not accepted breaks without any.
+    for (const listener of listeners) listener.hide();
+    await quiet(() => acceptedBy(listeners));
     for (const listener of listeners) listener.stopAccepting();
     await Promise.all(listeners.map((listener) => listener.idle()));
     for (const { database, path, instance } of this.#files) {
@@ -176,7 +188,8 @@ export class Daemon implements Host {
   }
 
   async #closeConnections(): Promise<void> {
-    await this.#hearTheLast();
+    // Those ask for it too whose requests have arrived but were not read yet.
+    await quiet(() => this.#shutdownsAsked);
     await Promise.all(this.#listeners().map((listener) => listener.close()));
     this.#log.info("Stopped");
     this.#resolveStopped();
@@ -189,6 +202,21 @@ export class Daemon implements Host {
 
 function connectionsOf(listeners: readonly Listener[]): number {
   return listeners.reduce((sum, { connections }) => sum + connections, 0);
+}
+
+function acceptedBy(listeners: readonly Listener[]): number {
+  return listeners.reduce((sum, { accepted }) => sum + accepted, 0);
+}
+
+/** Waits until a count rises no more. Only a loop that waits asks the system which sockets are ready. */
+async function quiet(count: () => number): Promise<void> {
+  const { pauseMs, quietPauses, pausesMax } = LIMITS.lastRequests;
+  let quietSince = 0;
+  for (let pauses = 0; pauses < pausesMax && pauses - quietSince < quietPauses; pauses++) {
+    const before = count();
+    await sleep(pauseMs);
+    if (count() !== before) quietSince = pauses + 1;
+  }
 }
 
 /**

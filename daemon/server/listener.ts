@@ -17,6 +17,8 @@ export class Listener {
   readonly #server: Server;
   readonly #options: Omit<SessionOptions, "onClose">;
   readonly #sessions = new Set<Session>();
+  /** Connections that were accepted since the start. */
+  accepted = 0;
 
   private constructor(endpoint: string, options: Omit<SessionOptions, "onClose">) {
     this.endpoint = endpoint;
@@ -39,7 +41,7 @@ export class Listener {
    */
   static async open(endpoint: string, options: Omit<SessionOptions, "onClose">): Promise<Listener> {
     if (await isServed(endpoint)) throw cannotListen(endpoint, "another process listens there");
-    if (!IS_WINDOWS) removeStaleSocket(endpoint);
+    if (!IS_WINDOWS) removeSocket(endpoint);
     const listener = new Listener(endpoint, options);
     try {
       await listener.#listen();
@@ -74,6 +76,7 @@ export class Listener {
   }
 
   #connected(socket: Socket): void {
+    this.accepted++;
     // Those that are being refused hold their places for a moment too, and a pipe has no more than 254.
     if (this.#sessions.size >= LIMITS.connectionsMax + LIMITS.connectionsRefusedMax) {
       socket.destroy();
@@ -110,6 +113,16 @@ export class Listener {
     }
   }
 
+  /** Is not found any more; on Unix those that have connected already are still accepted. */
+  hide(): void {
+    if (IS_WINDOWS) return;
+    try {
+      removeSocket(this.endpoint);
+    } catch (error) {
+      this.#options.log.warn("The socket cannot be removed", { endpoint: this.endpoint, error });
+    }
+  }
+
   /** Takes no more connections; those that are open go on. */
   stopAccepting(): void {
     this.#server.close();
@@ -142,8 +155,8 @@ function isServed(endpoint: string): Promise<boolean> {
   });
 }
 
-/** Only with the file's lock held, and nobody listening: what a daemon left that was killed. */
-function removeStaleSocket(path: string): void {
+/** Only with the file's lock held: what a daemon left that was killed, or one's own. */
+function removeSocket(path: string): void {
   try {
     if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
   } catch (error) {

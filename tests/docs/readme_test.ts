@@ -19,8 +19,10 @@ Deno.test("README.md has the exit codes of the program", () => {
 Deno.test("README.md has the environment variables that the sources read", async () => {
   const documented = tableRows(README, "environment variable").flatMap(([name]) => names(name));
   const found = new Set(
-    ["PIPE", "DURABILITY", "FOREIGN_KEYS", "KEEP_WAL", "WAL_LIMIT", "LOG_FILE", "LOG_LEVEL"]
-      .map((name) => `SKYLINEDB_${name}`),
+    [
+      ...["PIPE", "DURABILITY", "FOREIGN_KEYS", "KEEP_WAL", "WAL_LIMIT", "CLOSE_IDLE"],
+      ...["EXIT_WHEN_IDLE", "LOG_FILE", "LOG_LEVEL"],
+    ].map((name) => `SKYLINEDB_${name}`),
   );
   for (const file of ["daemon/process/config.ts", "daemon/sqlite/library.ts"]) {
     const text = await Deno.readTextFile(new URL(`../../${file}`, import.meta.url));

@@ -56,6 +56,8 @@ function open(file: string): Promise<Database> {
     walLimitBytes: LIMITS.walLimitBytes.default,
     log: silentLog,
     othersMaySend: () => true,
+    closeIdleMs: 0,
+    claimFile: () => {},
   });
 }
 

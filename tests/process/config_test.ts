@@ -11,6 +11,8 @@ Deno.test("daemonConfig() returns absolute files and the defaults when nothing e
     foreignKeys: true,
     keepWal: false,
     walLimitBytes: 1024 ** 3,
+    closeIdleMs: 300_000,
+    exitWhenIdleMs: 0,
     background: false,
     logLevel: "info",
   });
@@ -22,6 +24,8 @@ const ENVIRONMENT: Record<string, string> = {
   SKYLINEDB_FOREIGN_KEYS: "off",
   SKYLINEDB_KEEP_WAL: "on",
   SKYLINEDB_WAL_LIMIT: "64MiB",
+  SKYLINEDB_CLOSE_IDLE: "off",
+  SKYLINEDB_EXIT_WHEN_IDLE: "90s",
   SKYLINEDB_LOG_FILE: "app.log",
   SKYLINEDB_LOG_LEVEL: "debug",
 };
@@ -34,6 +38,8 @@ Deno.test("daemonConfig() takes from the environment what was not typed", () => 
     foreignKeys: false,
     keepWal: true,
     walLimitBytes: 64 * 1024 * 1024,
+    closeIdleMs: 0,
+    exitWhenIdleMs: 90_000,
     background: false,
     logFile: resolve("app.log"),
     logLevel: "debug",
@@ -46,6 +52,8 @@ Deno.test("daemonConfig() takes what was typed when the environment says somethi
     durability: "full",
     foreignKeys: "on",
     walLimit: "500MB",
+    closeIdle: "2h",
+    exitWhenIdle: "500ms",
     logFile: "typed.log",
     logLevel: "error",
     background: true,
@@ -55,6 +63,8 @@ Deno.test("daemonConfig() takes what was typed when the environment says somethi
   assert.equal(config.durability, "full");
   assert.equal(config.foreignKeys, true);
   assert.equal(config.walLimitBytes, 500_000_000);
+  assert.equal(config.closeIdleMs, 7_200_000);
+  assert.equal(config.exitWhenIdleMs, 500);
   assert.equal(config.logFile, resolve("typed.log"));
   assert.equal(config.logLevel, "error");
   assert.equal(config.background, true);
@@ -101,5 +111,31 @@ Deno.test("daemonConfig() throws UsageError when the log's limit is no size or o
   }
   for (const walLimit of ["16MiB", "16777216", "1TiB"]) {
     daemonConfig(["app.db"], { walLimit }, EMPTY);
+  }
+});
+
+Deno.test("daemonConfig() takes off and 0 for idle times that never come", () => {
+  for (const off of ["off", "0"]) {
+    const config = daemonConfig(["app.db"], { closeIdle: off, exitWhenIdle: off }, EMPTY);
+    assert.deepEqual([config.closeIdleMs, config.exitWhenIdleMs], [0, 0]);
+  }
+});
+
+Deno.test("daemonConfig() throws UsageError when an idle time is none, has no unit or is out of bounds", () => {
+  const refused = ["30", "1800", "99ms", "0s", "169h", "8d", "1.5h", "5 m", "-1s", "on", "m", "5M"];
+  for (const closeIdle of refused) {
+    assert.throws(() => daemonConfig(["app.db"], { closeIdle }, EMPTY), {
+      name: "UsageError",
+      message: `--close-idle takes off, or a time from 100 ms to 168 h, not "${closeIdle}"`,
+      hint: "Write a number with its unit: 500ms, 90s, 30m, 2h.",
+    });
+  }
+  assert.throws(
+    () =>
+      daemonConfig(["app.db"], {}, (name) => name.endsWith("_EXIT_WHEN_IDLE") ? "30" : undefined),
+    { message: /^SKYLINEDB_EXIT_WHEN_IDLE takes off, or a time/ },
+  );
+  for (const exitWhenIdle of ["100ms", "90s", "30m", "168h"]) {
+    daemonConfig(["app.db"], { exitWhenIdle }, EMPTY);
   }
 });
