@@ -53,6 +53,7 @@ export type Durability = "full" | "normal";
 export interface DaemonUnderTest extends AsyncDisposable {
   readonly file: string;
   readonly endpoint: string;
+  readonly pid: number;
 }
 
 /** What a daemon says of its work up to now. */
@@ -61,6 +62,8 @@ export interface WorkDone {
   readonly writes: number;
   /** Commits that they shared. */
   readonly groups: number;
+  /** Processor time that it took, in seconds; NaN where the system does not say. */
+  readonly cpuSeconds: number;
 }
 
 /**
@@ -89,7 +92,7 @@ export async function startDaemon(
   };
   try {
     const endpoint = await readEndpoint(child.stdout);
-    return { file, endpoint, [Symbol.asyncDispose]: end };
+    return { file, endpoint, pid: child.pid, [Symbol.asyncDispose]: end };
   } catch (error) {
     await end();
     throw new Error(`Cannot start a daemon for ${basename(file)}`, { cause: error });
@@ -97,10 +100,18 @@ export async function startDaemon(
 }
 
 /** What a daemon has done; nothing that is measured may run meanwhile, for this is a connection too. */
-export async function workDone({ endpoint }: DaemonUnderTest): Promise<WorkDone> {
+export async function workDone({ endpoint, pid }: DaemonUnderTest): Promise<WorkDone> {
   await using client = await connect({ pipe: endpoint }, { retry: false });
   const { databases: [{ writes, groups }] } = await client.status();
-  return { writes, groups };
+  return { writes, groups, cpuSeconds: cpuSeconds(pid) };
+}
+
+/** Linux counts in hundredths of a second. */
+function cpuSeconds(pid: number): number {
+  if (Deno.build.os !== "linux") return NaN;
+  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ");
+  const [user, system] = fields.slice(11, 13).map(Number);
+  return (user + system) / 100;
 }
 
 /** The rows of the table `t`, as the daemon says. */

@@ -22,6 +22,8 @@ export interface Figures {
   readonly failures: Readonly<Record<string, number>>;
   /** Cores that the generator, or the writers, took. */
   readonly cores: number;
+  /** Cores that the daemon took; missing where there was none, or the system does not say. */
+  readonly daemonCores?: number;
   /** Requests that shared a commit, on average; of a program without a daemon, the rows of a transaction. */
   readonly perCommit?: number;
 }
@@ -37,6 +39,7 @@ export function figuresOf({ group, name }: Workload, rounds: readonly Measured[]
       failures[what] = (failures[what] ?? 0) + count;
     }
   }
+  const daemonCores = rounds.flatMap((round) => round.daemonCores ?? []).filter(Number.isFinite);
   const commits = rounds.flatMap((round) => round.perCommit ?? []);
   return {
     group,
@@ -50,6 +53,7 @@ export function figuresOf({ group, name }: Workload, rounds: readonly Measured[]
     max: Math.max(...rounds.map(({ latencies }) => latencies.maxMs)),
     failures,
     cores: median(rounds.map(({ cores }) => cores)),
+    ...(daemonCores.length > 0 ? { daemonCores: median(daemonCores) } : {}),
     ...(commits.length > 0 ? { perCommit: median(commits) } : {}),
   };
 }

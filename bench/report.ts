@@ -61,7 +61,7 @@ ${processor}, ${cores} cores, ${memoryGiB} GiB; ${system}; files on ${filesystem
   } before, ${load.after.toFixed(1)} at the end, the bench's own included.
 
 ${rounds} × ${seconds} s, by turns: medians of the rounds, but for the slowest and for what failed, which are of all.
-"Cores" are those of the generator, or of the programs without a daemon; "a commit" is how many requests, or rows, shared one.
+"Cores" are those of the generator, or of the programs without a daemon, and then the daemon's; "a commit" is how many requests, or rows, shared one.
 `;
 }
 
@@ -81,6 +81,7 @@ const FIGURES: Columns<Figures> = {
   "slowest ms": ({ max }) => [decimal(max), "right"],
   "a commit": ({ perCommit }) => [perCommit?.toFixed(1) ?? "", "right"],
   cores: ({ cores }) => [cores > 0 ? cores.toFixed(2) : "", "right"],
+  "daemon's": ({ daemonCores }) => [daemonCores?.toFixed(2) ?? "", "right"],
   failed: ({ failures }) => [
     Object.entries(failures).map(([what, n]) => `${n} ${what}`).join(", "),
     "left",

@@ -98,9 +98,11 @@ export class Round implements AsyncDisposable {
     const after = await workDone(daemon);
     serving.rows += measured.doneInAll * rows;
     const groups = after.groups - before.groups;
+    const { warmUpSeconds, seconds } = this.options;
     return {
       ...measured,
       perSecond: measured.perSecond * Math.max(rows, 1),
+      daemonCores: (after.cpuSeconds - before.cpuSeconds) / (warmUpSeconds + seconds),
       ...(groups > 0 ? { perCommit: (after.writes - before.writes) / groups } : {}),
     };
   }

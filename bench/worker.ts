@@ -35,6 +35,8 @@ export interface Measured {
   readonly failures: Readonly<Record<string, number>>;
   /** Processor time of all workers per second: 1 is one core. */
   readonly cores: number;
+  /** The same of the daemon, where there is one; NaN where the system does not say. */
+  readonly daemonCores?: number;
   readonly latencies: Latencies;
   /** Requests that shared a commit, on average; of a program without a daemon, the rows of a transaction. */
   readonly perCommit?: number;
