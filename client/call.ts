@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SkylineError } from "./errors.ts";
+import { type ErrorCode, SkylineError } from "./errors.ts";
 import { WIRE_LIMITS } from "./limits.ts";
 import type { OkAnswer } from "./link.ts";
 import type { ErrorAnswer, Request } from "./protocol.ts";
@@ -28,6 +28,20 @@ const RULES: Readonly<Record<Request["type"], RequestRule>> = {
   Bye: {},
   Shutdown: {},
 };
+
+/** Answers that say "not now": a client that retries sends the request again. */
+const NOT_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "SEQUENCE_GAP",
+  "CLIENT_FORGOTTEN",
+  "QUEUE_FULL",
+  "SHUTTING_DOWN",
+  "OUTCOME_UNKNOWN",
+]);
+
+/** Whether an answer says that the request is to be sent again. */
+export function isNotNow(code: ErrorCode): boolean {
+  return NOT_NOW.has(code);
+}
 
 /** The client gives up so much later than the daemon, whose answer says what became of the request. */
 const GRACE_MS = 1_000;
@@ -121,6 +135,13 @@ function unknownOutcome(reason: SkylineError): SkylineError {
   if (reason.code === "OUTCOME_UNKNOWN") return copyOf(reason);
   const message = `It is not known whether the request took effect: ${reason.message}`;
   return new SkylineError("OUTCOME_UNKNOWN", message, { cause: reason });
+}
+
+/** The error of a call whose time is over, where nothing else is known. */
+export function late(): SkylineError {
+  return new SkylineError("TIMEOUT", "The daemon did not answer within the time given", {
+    hint: "Give a longer timeoutMs; if the daemon answers nobody, its log may tell why.",
+  });
 }
 
 /** The error that an answer is. */

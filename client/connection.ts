@@ -6,9 +6,10 @@
  */
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { Call, errorOf } from "./call.ts";
-import { type ErrorCode, SkylineError } from "./errors.ts";
+import { Call, errorOf, isNotNow, late } from "./call.ts";
+import { SkylineError } from "./errors.ts";
 import { encodeFrames, frameRoom } from "./frame.ts";
+import { IdleTimer } from "./idle_timer.ts";
 import { Link, type LinkOwner, type OkAnswer } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 import type { ErrorAnswer, Request } from "./protocol.ts";
@@ -23,6 +24,8 @@ export interface OpenOptions {
    * of a session for that. `false` by default.
    */
   readonly retry?: boolean;
+  /** For how many milliseconds nothing must be asked until the connection is closed; 0, the default: it stays. */
+  readonly idleCloseMs?: number;
 }
 
 /** What one request may be given. */
@@ -40,18 +43,9 @@ const PAUSE_MS_MAX = 250;
 const ATTEMPT_MS = 1_000;
 const BYE_MS = 1_000;
 
-/** Answers that say "not now": a client that retries sends the request again. */
-const NOT_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "SEQUENCE_GAP",
-  "CLIENT_FORGOTTEN",
-  "QUEUE_FULL",
-  "SHUTTING_DOWN",
-  "OUTCOME_UNKNOWN",
-]);
-
 /**
- * A connection to a daemon, opened anew by the next request when it has ended. It keeps the process alive only while
- * answers are awaited.
+ * A connection to a daemon, opened anew by the next request when it has ended or was closed as idle: then too the session
+ * goes on. It keeps the process alive only while answers are awaited.
  *
  * Requests are sent in the order in which they were made. With `retry`, what is unanswered stays in that order: once
  * everything in flight is answered, refused for now, or lost with its connection, the rest is sent again from the first.
@@ -71,6 +65,7 @@ export class Connection {
   #session: Session | null = null;
   #retry: boolean;
   readonly #dialMs: number;
+  readonly #idleTimer: IdleTimer;
   /** Nothing is sent before what was refused is: it would come out of order. */
   #isHeld = false;
   #pauseMs = PAUSE_MS_FIRST;
@@ -85,10 +80,12 @@ export class Connection {
   #closing: Promise<void> | null = null;
   #idle: (() => void) | null = null;
 
-  private constructor(endpoint: string, retry: boolean, dialMs: number) {
+  private constructor(endpoint: string, options: OpenOptions) {
     this.endpoint = endpoint;
-    this.#retry = retry;
-    this.#dialMs = dialMs;
+    this.#retry = options.retry ?? false;
+    this.#dialMs = options.timeoutMs ?? 10_000;
+    const asked = () => this.#calls.size > 0 ? null : this.#nextId;
+    this.#idleTimer = new IdleTimer(options.idleCloseMs ?? 0, asked, () => this.#endLink());
     this.#owner = {
       answered: (answer) => this.#answered(answer),
       arrived: () => this.#proceed(),
@@ -103,9 +100,9 @@ export class Connection {
    * @throws {SkylineError} `NOT_RUNNING`, `NO_PERMISSION`, `TIMEOUT`, `TOO_MANY_CONNECTIONS`.
    */
   static async open(endpoint: string, options: OpenOptions = {}): Promise<Connection> {
-    const dialMs = options.timeoutMs ?? 10_000;
-    const connection = new Connection(endpoint, options.retry ?? false, dialMs);
-    connection.#link = await Link.open(endpoint, dialMs, connection.#owner);
+    const connection = new Connection(endpoint, options);
+    connection.#link = await Link.open(endpoint, connection.#dialMs, connection.#owner);
+    connection.#idleTimer.start();
     return connection;
   }
 
@@ -247,7 +244,7 @@ export class Connection {
     const call = this.#calls.get(answer.id as number);
     // Given up before.
     if (call === undefined) return;
-    if (answer.status === "error" && this.#retry && call.rule.repeat && NOT_NOW.has(answer.code)) {
+    if (answer.status === "error" && this.#retry && call.rule.repeat && isNotNow(answer.code)) {
       this.#refused(call, errorOf(answer));
       return;
     }
@@ -334,6 +331,7 @@ export class Connection {
     try {
       const timeoutMs = this.#retry ? ATTEMPT_MS : this.#dialMs;
       this.#link = await Link.open(this.endpoint, timeoutMs, this.#owner);
+      this.#idleTimer.start();
       this.#isDialing = false;
     } catch (error) {
       this.#isDialing = false;
@@ -386,15 +384,10 @@ export class Connection {
   }
 
   #endLink(): Promise<void> | undefined {
+    this.#idleTimer.stop();
     const link = this.#link;
     this.#link = null;
     link?.close();
     return link?.gone;
   }
-}
-
-function late(): SkylineError {
-  return new SkylineError("TIMEOUT", "The daemon did not answer within the time given", {
-    hint: "Give a longer timeoutMs; if the daemon answers nobody, its log may tell why.",
-  });
 }

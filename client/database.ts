@@ -13,6 +13,7 @@ import {
   type BatchOptions,
   type CallOptions,
   type ConnectOptions,
+  idleCloseOf,
   keyText,
   timeoutOf,
   type WriteOptions,
@@ -104,7 +105,9 @@ export class Database {
     if (typeof retry !== "boolean") {
       throw new TypeError(`retry is true or false, not ${String(retry)}`);
     }
-    const connection = await Connection.open(endpointFor(file), { timeoutMs, retry });
+    const idleCloseMs = idleCloseOf(options.idleCloseMs ?? 0);
+    const endpoint = endpointFor(file);
+    const connection = await Connection.open(endpoint, { timeoutMs, retry, idleCloseMs });
     try {
       // A daemon that cannot serve one more says so only now, and what is no daemon says nothing.
       await connection.request({ type: "Ping" }, { timeoutMs });

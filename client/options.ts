@@ -16,6 +16,11 @@ export interface ConnectOptions {
    * are sent again in their order, until their time is over. Each takes effect once. `false`: nothing is ever sent again.
    */
   readonly retry?: boolean;
+  /**
+   * Milliseconds without a call after which the connection is closed, up to a tenth later; the next call opens another, and
+   * goes on with the same session. 0, the default: it stays.
+   */
+  readonly idleCloseMs?: number;
   /** `auto`, the default: INTEGER as `number` where that is exact, else `bigint`. `bigint`: always `bigint`. */
   readonly integers?: Integers;
 }
@@ -43,6 +48,15 @@ export interface WriteOptions extends CallOptions {
 export interface BatchOptions extends WriteOptions {
   /** Do nothing unless the database's revision is still this one: `REVISION_CHANGED`. */
   readonly ifRev?: number;
+}
+
+/**
+ * Checks the time after which an idle connection is closed.
+ *
+ * @throws {RangeError} when it is not a whole number of milliseconds up to a day.
+ */
+export function idleCloseOf(idleCloseMs: number): number {
+  return wholeNumber("idleCloseMs", idleCloseMs, WIRE_LIMITS.timeoutMsMax);
 }
 
 /**

@@ -47,6 +47,13 @@ const [pipe, file] = process.argv.slice(2);
   const insert = "insert into t (v) values (?)";
   const many = await Promise.all(Array.from({ length: 3_000 }, (_, i) => db.run(insert, [i])));
   many.forEach(({ lastInsertRowid }, i) => assert.equal(lastInsertRowid, i + 6));
+  const brief = await connect(file, { idleCloseMs: 50 });
+  const { rev } = await brief.run(insert, [0]);
+  while ((await db.status()).connections > 1) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.equal((await brief.run(insert, [0])).rev, rev + 1);
+  await brief.close();
   assert.equal((await db.run(insert, [0], { key: "once" })).replayed, false);
   assert.equal((await db.run(insert, [0], { key: "once" })).replayed, true);
   await db.shutdown();
@@ -58,7 +65,7 @@ await assert.rejects(connect({ pipe: "no-such-daemon" }), (error) => {
   return error instanceof SkylineError && error.code === "NOT_RUNNING";
 });
 
-const idle = await connect({ pipe });
+const idle = await connect({ pipe }, { idleCloseMs: 60_000 });
 // Nothing but the awaited answers keeps the process alive meanwhile, and afterwards nothing does.
 assert.deepEqual(await idle.values("late"), [[1]]);
 assert.equal((await idle.run("drop for a while")).replayed, true);
