@@ -10,6 +10,8 @@ export const LIMITS = {
   // Connections
   /** Connections of one endpoint. At its 255th client a Windows pipe's listener stops for ever; 14 are room for races. */
   connectionsMax: 240,
+  /** How long a listener that failed waits before it listens anew; the least if it had worked for a while. */
+  listenPauseMs: { min: 20, max: 1_000, settledAfter: 5_000 },
   /** Connections that may at once be told that they are too many; more are closed without a word. */
   connectionsRefusedMax: 10,
   /** From so many on, those that never sent anything make room, the longest silent first. */

@@ -14,7 +14,13 @@ const IS_WINDOWS = Deno.build.os === "windows";
 /** Listens at one endpoint and keeps its connections. */
 export class Listener {
   readonly endpoint: string;
-  readonly #server: Server;
+  #server: Server;
+  /** Set while it is about to listen anew. */
+  #again: ReturnType<typeof setTimeout> | undefined;
+  /** How long it waits before it listens anew, in milliseconds, and when it last did. */
+  #pauseMs: number = LIMITS.listenPauseMs.min;
+  #listenedAt = 0;
+  #isStopping = false;
   readonly #options: Omit<SessionOptions, "onClose">;
   readonly #sessions = new Set<Session>();
   /** Connections that were accepted since the start. */
@@ -23,15 +29,14 @@ export class Listener {
   private constructor(endpoint: string, options: Omit<SessionOptions, "onClose">) {
     this.endpoint = endpoint;
     this.#options = options;
+    this.#server = this.#newServer();
+  }
+
+  #newServer(): Server {
     // Half open: on Unix a client may end its side, and still wait for its answers.
-    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#connected(socket));
-    let failures = 0;
-    this.#server.on("error", (error) => {
-      // Out of file descriptors this comes thousands of times a second.
-      if (failures++ % 1000 === 0) {
-        options.log.error("Listener failed", { endpoint, error, failures });
-      }
-    });
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#connected(socket));
+    server.on("error", (error) => server === this.#server && this.#failed(error));
+    return server;
   }
 
   /**
@@ -46,9 +51,9 @@ export class Listener {
     try {
       await listener.#listen();
     } catch (error) {
+      clearTimeout(listener.#again);
       throw cannotListen(endpoint, (error as Error).message);
     }
-    if (!IS_WINDOWS) Deno.chmodSync(endpoint, 0o600);
     return listener;
   }
 
@@ -62,17 +67,53 @@ export class Listener {
     return this.#sessions;
   }
 
-  #listen(): Promise<void> {
+  async #listen(): Promise<void> {
+    const server = this.#server;
     // A pipe has as many instances as this says, 4 by default; past the last one its listener stops for ever.
     process.env.NODE_PENDING_PIPE_INSTANCES = "254";
-    return new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      // Deno 2.6's Unix listener stops for ever after so many connections in all, 512 by default.
-      this.#server.listen({ path: this.endpoint, backlog: 1_000_000_000 }, () => {
-        this.#server.off("error", reject);
-        resolve();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        // Deno 2.6's Unix listener stops for ever after so many connections in all, 512 by default.
+        server.listen({ path: this.endpoint, backlog: 1_000_000_000 }, () => {
+          server.off("error", reject);
+          resolve();
+        });
       });
-    }).finally(() => delete process.env.NODE_PENDING_PIPE_INSTANCES);
+    } finally {
+      delete process.env.NODE_PENDING_PIPE_INSTANCES;
+    }
+    if (!IS_WINDOWS) Deno.chmodSync(this.endpoint, 0o600);
+    this.#listenedAt = performance.now();
+  }
+
+  /**
+   * Once accepting has failed it may never succeed again: a pipe's listener is gone after its 255th client, or after one
+   * that left while it was being accepted; on Unix, Deno 2.9's after a shortage of file descriptors. So it listens anew.
+   */
+  #failed(error: Error): void {
+    if (this.#isStopping || this.#again !== undefined) return;
+    const { min, max, settledAfter } = LIMITS.listenPauseMs;
+    const isNew = performance.now() - this.#listenedAt > settledAfter;
+    this.#pauseMs = isNew ? min : Math.min(2 * this.#pauseMs, max);
+    this.#options.log.error("Listener failed, listening anew", { endpoint: this.endpoint, error });
+    this.#server.close();
+    this.#again = setTimeout(() => this.#listenAnew(), this.#pauseMs);
+  }
+
+  async #listenAnew(): Promise<void> {
+    this.#server = this.#newServer();
+    try {
+      await this.#listen();
+      this.#again = undefined;
+    } catch (error) {
+      this.#again = undefined;
+      // While a pipe has connections, Windows may refuse another listener: those end as they become idle.
+      if (IS_WINDOWS) {
+        for (const session of this.#sessions) session.idle().then(() => session.close());
+      }
+      this.#failed(error as Error);
+    }
   }
 
   #connected(socket: Socket): void {
@@ -125,6 +166,8 @@ export class Listener {
 
   /** Takes no more connections; those that are open go on. */
   stopAccepting(): void {
+    this.#isStopping = true;
+    clearTimeout(this.#again);
     this.#server.close();
   }
 
