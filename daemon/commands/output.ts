@@ -4,9 +4,9 @@
  * @module
  */
 
-/** Writes to standard output, all of it. */
-export function print(text: string): void {
-  write(Deno.stdout, text);
+/** Writes to standard output, all of it; false when nobody reads. */
+export function print(text: string): boolean {
+  return write(Deno.stdout, text);
 }
 
 /** Writes to standard error, all of it. */
@@ -14,12 +14,14 @@ export function printError(text: string): void {
   write(Deno.stderr, text);
 }
 
-function write(target: { writeSync(bytes: Uint8Array): number }, text: string): void {
+function write(target: { writeSync(bytes: Uint8Array): number }, text: string): boolean {
   try {
     let bytes = new TextEncoder().encode(text);
     while (bytes.length > 0) bytes = bytes.subarray(target.writeSync(bytes));
+    return true;
   } catch {
-    // Nobody reads: `… | head` has seen enough, or a service was started without standard handles.
+    // `… | head` has seen enough, or a service was started without standard handles.
+    return false;
   }
 }
 

@@ -11,6 +11,7 @@ import { EXIT } from "./exit_code.ts";
 import { print, printError } from "./output.ts";
 import { isFileName } from "./plain_start.ts";
 import type { RowFormat } from "./result_text.ts";
+import type { StatusFormat } from "./status.ts";
 
 /** How long a statement, and how long a shutdown, may take when no `--timeout` is given. */
 const STATEMENT_TIMEOUT = "30s", SHUTDOWN_TIMEOUT = "60s";
@@ -144,11 +145,29 @@ function timeoutOf({ timeout }: { timeout: string }): number {
   return durationMs("--timeout", timeout, WIRE_LIMITS.timeoutMsMax);
 }
 
+interface StatusOptions {
+  json?: boolean;
+  prometheus?: boolean;
+  watch?: boolean;
+}
+
+function statusFormatOf({ json, prometheus, watch }: StatusOptions): StatusFormat {
+  if (prometheus && json) throw new UsageError("--prometheus and --json exclude one another");
+  if (prometheus && watch) throw new UsageError("--prometheus and --watch exclude one another");
+  return prometheus ? "prometheus" : json ? "json" : "page";
+}
+
 function addQuestions(program: Command, run: Run): void {
   program.command("status").argument("[file]", "needed where several daemons run")
     .description("print how a daemon is doing").option("--json", "print JSON")
-    .action((file: string | undefined, { json = false }: { json?: boolean }) =>
-      run(async () => (await import("./status.ts")).status(file, json))
+    .option("--prometheus", "print Prometheus' text format")
+    .option("--watch", "show it again every second, until Ctrl+C")
+    .action((file: string | undefined, options: StatusOptions) =>
+      run(async () => {
+        const format = statusFormatOf(options);
+        if (!options.watch) return await (await import("./status.ts")).status(file, format);
+        return await (await import("./status_watch.ts")).watchStatus(file, format === "json");
+      })
     );
   program.command("list").description("print the databases that are served")
     .option("--json", "print JSON")

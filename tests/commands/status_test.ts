@@ -1,41 +1,32 @@
 import assert from "node:assert/strict";
-import { statusText } from "../../daemon/commands/status.ts";
+import { EXIT } from "../../daemon/commands/exit_code.ts";
 import { Folder, run } from "./command_line.ts";
 
-const DATABASE = {
-  path: "/data/app.db",
-  endpoint: "/run/user/1000/skylinedb/0123456789abcdef.sock",
-  open: true,
-  rev: 7,
-  durability: "full",
-  queued: 0,
-  writes: 7,
-  groups: 5,
-  failures: 1,
-  queries: 3,
-  wal_bytes: 4_124_152,
-  wal_frames_left: 0,
-  wal_held_ms: 0,
-  wal_limit_bytes: 1024 ** 3,
-};
-const STATUS = {
-  version: "0.1.0",
-  pid: 42,
-  exe: "/opt/skylinedb-daemon",
-  uptime_ms: 1000,
-  sqlite_version: "3.53.2",
-  connections: 1,
-  memory: { rss: 52_000_000 },
-};
+Deno.test("status prints a page, JSON, or Prometheus' text", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  const archive = folder.file("archive.db");
+  assert.equal((await run([file, archive, "--background"])).code, EXIT.done);
+  assert.equal((await run(["exec", file, "create table t (a)"])).code, EXIT.done);
+  const page = await run(["status", file]);
+  assert.equal(page.code, EXIT.done);
+  assert.match(page.stdout, /^skylinedb-daemon \S+, SQLite \S+, up \d+ s\n/);
+  assert.ok(page.stdout.includes(`\n${file}\n`) && page.stdout.includes(`\n${archive}\n`));
+  assert.match(page.stdout, /^ {2}writes +1 in 1 commits \(lately 1\.0 in one\)$/m);
+  const status = JSON.parse((await run(["status", "--json", archive])).stdout);
+  assert.deepEqual(status.databases.map(({ path }: { path: string }) => path), [file, archive]);
+  const metrics = await run(["status", "--prometheus", file]);
+  assert.equal(metrics.code, EXIT.done);
+  const label = JSON.stringify(file);
+  assert.ok(metrics.stdout.includes(`\nskylinedb_writes_total{database=${label}} 1\n`));
+});
 
-Deno.test("statusText() says for how long a reader has held the log back, when one has", () => {
-  const lineOf = (database: typeof DATABASE) =>
-    /^ {2}log \(WAL\) +(.*)$/m.exec(statusText({ ...STATUS, databases: [database] }))?.[1];
-  assert.equal(lineOf(DATABASE), "4.1 MB of 1073.7 MB, 0 pages not copied yet");
-  assert.equal(
-    lineOf({ ...DATABASE, wal_frames_left: 1_200, wal_held_ms: 61_000 }),
-    "4.1 MB of 1073.7 MB, 1200 pages not copied yet, held back by a reader for 1 min 1 s",
-  );
+Deno.test("status says which options exclude one another", async () => {
+  for (const other of ["--json", "--watch"]) {
+    const { code, stderr } = await run(["status", "--prometheus", other]);
+    assert.equal(code, EXIT.usage);
+    assert.equal(stderr, `error: --prometheus and ${other} exclude one another\n`);
+  }
 });
 
 Deno.test("start --background hands the log's limit on", async () => {
