@@ -115,13 +115,16 @@ async function measure(
   for (let i = 1; i <= rounds; i++) {
     const roundFolder = join(folder, `round-${i}`);
     await Deno.mkdir(roundFolder);
-    await using round = new Round(program, roundFolder, options);
-    for (const workload of workloads) {
-      console.error(`Round ${i} of ${rounds}: ${workload.name}`);
-      round.measured.set(workload.name, await workload.measure(round));
+    {
+      await using round = new Round(program, roundFolder, options);
+      for (const workload of workloads) {
+        console.error(`Round ${i} of ${rounds}: ${workload.name}`);
+        round.measured.set(workload.name, await workload.measure(round));
+      }
+      await round.check();
+      measured.push(round.measured);
     }
-    await round.check();
-    measured.push(round.measured);
+    await Deno.remove(roundFolder, { recursive: true }); // gigabytes
   }
   return measured;
 }
@@ -134,7 +137,10 @@ async function main(args: string[]): Promise<void> {
   try {
     const run = await runBench(options, folder);
     console.log(reportText(run));
-    if (options.results) console.log(`Written to ${await saveResults(run, options.results)}`);
+    if (options.results) {
+      await saveResults(run, options.results);
+      console.log(`Written to ${options.results}`);
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -44,7 +44,10 @@ Deno.test("bench measures the daemon beside programs without one", async () => {
     }
     assert.equal(targets.length, 5, "64x1, p99.9, one-shot twice, cold start");
     assert.ok(out.includes(machine.sqlite), out);
-    assert.ok(out.startsWith(await Deno.readTextFile(join(results, "rates.md"))), out);
+    const report = await Deno.readTextFile(join(results, "rates.md"));
+    assert.ok(out.startsWith(report.slice(0, report.indexOf("\n!["))), out);
+    const picture = await Deno.readTextFile(join(results, "rates.svg"));
+    assert.ok(picture.startsWith("<svg") && picture.includes("8 processes"), picture);
   } finally {
     await Deno.remove(results, { recursive: true });
   }
