@@ -19,7 +19,9 @@ const SYMBOLS = {
   GetCurrentProcess: { parameters: [], result: "pointer" },
   GetDriveTypeW: { parameters: ["buffer"], result: "u32" },
   GetFileInformationByHandle: { parameters: ["pointer", "buffer"], result: "i32" },
+  GetProcessHeap: { parameters: [], result: "pointer" },
   GetStdHandle: { parameters: ["u32"], result: "pointer" },
+  HeapCompact: { parameters: ["pointer", "u32"], result: "usize" },
   K32GetProcessMemoryInfo: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   MapViewOfFile: {
     parameters: ["pointer", "u32", "u32", "u32", "usize"],
@@ -30,6 +32,7 @@ const SYMBOLS = {
   ProcessIdToSessionId: { parameters: ["u32", "buffer"], result: "i32" },
   ReleaseMutex: { parameters: ["pointer"], result: "i32" },
   SetHandleInformation: { parameters: ["pointer", "u32", "u32"], result: "i32" },
+  SetProcessWorkingSetSize: { parameters: ["pointer", "usize", "usize"], result: "i32" },
   UnmapViewOfFile: { parameters: ["pointer"], result: "i32" },
   WaitForSingleObject: { parameters: ["pointer", "u32"], result: "u32" },
 } as const satisfies Deno.ForeignLibraryInterface;

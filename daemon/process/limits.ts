@@ -37,6 +37,11 @@ export const LIMITS = {
   statusConnectionsMax: 5_000,
 
   // Without requests
+  /**
+   * Memory is given back, which takes some 30 ms of a processor, once there has been nothing to do for `quietMs`. Below
+   * `notesMin` connections and pieces of requests and answers it grows little: then `pauseMs` must have passed as well.
+   */
+  memory: { quietMs: 1_000, notesMin: 100, pauseMs: 30_000 },
   /** What `--close-idle` and `--exit-when-idle` may be: not so short that it costs, and a week; and when files are closed. */
   idleMs: { min: 100, max: 7 * 24 * 3_600_000, closeDefault: 5 * 60_000 },
 

@@ -21,7 +21,62 @@ export function privateBytes(): number | undefined {
   }
 }
 
+/**
+ * Has the allocator map large blocks by themselves, so that their untouched pages cost nothing and freed ones go back at
+ * once: a connection's read buffer has 64 KiB, of which small requests touch the first page. To be called once, before there
+ * are any. Only for glibc.
+ */
+export function tuneAllocator(): void {
+  glibc()?.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
+}
+
+/**
+ * Gives back what this process does not need: collects garbage, shrinks the heap, and then returns what the C library has
+ * free. V8 does none of this by itself without traffic. Each step holds the loop for a moment, 20 ms at most for the
+ * heap of a daemon at rest; between them the caller can let others go on, or leave it at that.
+ */
+export function* giveBack(): Generator<void> {
+  const { gc } = globalThis as { gc?: (options: object) => void };
+  // The first frees most, so that the second, which collects twice and moves what is left together, is short.
+  gc?.({ type: "major" });
+  yield;
+  gc?.({ type: "major", flavor: "last-resort" });
+  yield;
+  trim();
+}
+
+function trim(): void {
+  switch (Deno.build.os) {
+    case "windows": {
+      const { GetCurrentProcess, GetProcessHeap, HeapCompact, SetProcessWorkingSetSize } =
+        kernel32();
+      HeapCompact(GetProcessHeap(), 0);
+      // What is needed again comes back from the system's list of pages, without a disk.
+      SetProcessWorkingSetSize(GetCurrentProcess(), ALL_PAGES, ALL_PAGES);
+      return;
+    }
+    case "darwin":
+      darwin()?.malloc_zone_pressure_relief(null, 0n);
+      return;
+    default:
+      glibc()?.malloc_trim(0n);
+  }
+}
+
 // Linux
+
+/** https://man7.org/linux/man-pages/man3/mallopt.3.html */
+const M_MMAP_THRESHOLD = -3;
+const MAPPED_BYTES_MIN = 64 * 1024;
+
+const GLIBC = {
+  mallopt: { parameters: ["i32", "i32"], result: "i32" },
+  malloc_trim: { parameters: ["usize"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const glibc = once(() =>
+  Deno.build.os === "linux" ? Deno.dlopen("libc.so.6", GLIBC).symbols : null
+);
 
 function anonymousBytes(): number | undefined {
   try {
@@ -34,8 +89,12 @@ function anonymousBytes(): number | undefined {
   }
 }
 
-// Windows: PROCESS_MEMORY_COUNTERS_EX2, of which older systems know all but the last two fields
+// Windows
 
+/** What SetProcessWorkingSetSize takes for: as few pages as possible for now. */
+const ALL_PAGES = 2n ** 64n - 1n;
+
+// PROCESS_MEMORY_COUNTERS_EX2, of which older systems know all but the last two fields
 const COUNTERS_EX_BYTES = 80, COUNTERS_EX2_BYTES = 96;
 const PRIVATE_USAGE_AT = 72, PRIVATE_WORKING_SET_AT = 80;
 
@@ -56,23 +115,34 @@ function windowsPrivateBytes(): number | undefined {
   return undefined;
 }
 
-// macOS: rusage_info_v0
+// macOS
 
+// rusage_info_v0
 const RUSAGE_INFO_V0 = 0, RUSAGE_INFO_V0_BYTES = 96, PHYSICAL_FOOTPRINT_AT = 72;
 
-function darwinFootprint(): number | undefined {
-  try {
-    const usage = new DataView(new ArrayBuffer(RUSAGE_INFO_V0_BYTES));
-    const { symbols } = libSystem ??= Deno.dlopen("libSystem.B.dylib", DARWIN_SYMBOLS);
-    const code = symbols.proc_pid_rusage(Deno.pid, RUSAGE_INFO_V0, new Uint8Array(usage.buffer));
-    return code === 0 ? Number(usage.getBigUint64(PHYSICAL_FOOTPRINT_AT, true)) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-const DARWIN_SYMBOLS = {
+const DARWIN = {
+  malloc_zone_pressure_relief: { parameters: ["pointer", "usize"], result: "usize" },
   proc_pid_rusage: { parameters: ["i32", "i32", "buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-let libSystem: Deno.DynamicLibrary<typeof DARWIN_SYMBOLS> | undefined;
+const darwin = once(() => Deno.dlopen("libSystem.B.dylib", DARWIN).symbols);
+
+function darwinFootprint(): number | undefined {
+  const usage = new DataView(new ArrayBuffer(RUSAGE_INFO_V0_BYTES));
+  const buffer = new Uint8Array(usage.buffer);
+  const isTold = darwin()?.proc_pid_rusage(Deno.pid, RUSAGE_INFO_V0, buffer) === 0;
+  return isTold ? Number(usage.getBigUint64(PHYSICAL_FOOTPRINT_AT, true)) : undefined;
+}
+
+/** Opens a library at the first call; `null` where there is none of that name, as without glibc. */
+function once<T>(open: () => T): () => T | null {
+  let opened: T | null | undefined;
+  return () => {
+    if (opened !== undefined) return opened;
+    try {
+      return opened = open();
+    } catch {
+      return opened = null;
+    }
+  };
+}

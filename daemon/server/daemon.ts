@@ -12,10 +12,12 @@ import type { DaemonConfig } from "../process/config.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
+import { privateBytes, tuneAllocator } from "../process/memory.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 import { acquireInstance, type Instance, tryInstance } from "../process/single_instance.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../sqlite/ffi.ts";
 import { AnswerTimes } from "./answer_times.ts";
+import { IdleMemory } from "./idle_memory.ts";
 import { Listener } from "./listener.ts";
 import { type Host, Router, type Served } from "./router.ts";
 import { PartialFrames } from "./session.ts";
@@ -37,6 +39,7 @@ export class Daemon implements Host {
   readonly #answerTimes = new AnswerTimes();
   readonly #closedTraffic = new ClosedTraffic();
   readonly #router = new Router(this, this.#answerTimes);
+  readonly #idleMemory: IdleMemory;
   readonly #idleExit: IdleTimer;
   #shutdown: Promise<void> | undefined;
   #shutdownsAsked = 0;
@@ -46,6 +49,11 @@ export class Daemon implements Host {
 
   private constructor({ exitWhenIdleMs }: DaemonConfig, log: Log) {
     this.#log = log;
+    this.#idleMemory = new IdleMemory({
+      isBusy: () => this.#files.some(({ database }) => database.isBusy),
+      release: () => {},
+      onGivenBack: () => log.debug("Memory given back", { private: privateBytes() }),
+    });
     this.#idleExit = new IdleTimer(exitWhenIdleMs, () => this.#activity(), () => {
       log.info("Asked to end when nobody is connected", { forMs: exitWhenIdleMs });
       this.shutdown().catch((error) => log.error("Shutting down failed", { error }));
@@ -63,6 +71,7 @@ export class Daemon implements Host {
       throw error;
     }
     daemon.#idleExit.start();
+    daemon.#idleMemory.note();
     return daemon;
   }
 
@@ -113,6 +122,7 @@ export class Daemon implements Host {
           router: this.#router,
           home: file,
           partialFrames: this.#partialFrames,
+          idleMemory: this.#idleMemory,
           answerTimes: this.#answerTimes,
           closedTraffic: this.#closedTraffic,
           log: this.#log,
@@ -226,5 +236,6 @@ async function quiet(count: () => number): Promise<void> {
  * @throws {AlreadyRunningError} when a file is served already.
  */
 export function startDaemon(config: DaemonConfig, log: Log): Promise<Daemon> {
+  tuneAllocator();
   return Daemon.start(config, log);
 }

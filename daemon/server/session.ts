@@ -14,6 +14,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import type { AnswerTimes } from "./answer_times.ts";
 import { errorAnswer, framesOf } from "./answers.ts";
+import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
 import type { Caller, Router, Served } from "./router.ts";
 import { readId, readRequest } from "./request.ts";
@@ -31,6 +32,7 @@ export interface SessionOptions {
   /** The database of the endpoint. */
   readonly home: Served;
   readonly partialFrames: PartialFrames;
+  readonly idleMemory: IdleMemory;
   readonly answerTimes: AnswerTimes;
   readonly closedTraffic: ClosedTraffic;
   readonly log: Log;
@@ -81,6 +83,7 @@ export class Session implements Caller {
     this.#socket = socket;
     this.#options = options;
     this.#id = ++options.closedTraffic.connections;
+    options.idleMemory.note();
     // Never pause() and resume(): on Deno 2.6 a second read starts beside the first, and bytes arrive out of order.
     socket.on("readable", () => this.#read());
     socket.on("end", () => this.#peerEnded());
@@ -177,6 +180,7 @@ export class Session implements Caller {
         if (chunk === null) break;
         if (this.#refused) continue;
         this.#lastByteAt = performance.now();
+        this.#options.idleMemory.note();
         this.#traffic.receivedBytes += chunk.length;
         this.#decoder.push(chunk);
       }
@@ -320,6 +324,7 @@ export class Session implements Caller {
     this.#out = [];
     this.#outUnits = 0;
     this.#traffic.sentBytes += frames.length;
+    this.#options.idleMemory.note();
     this.#socket.write(frames);
     if (this.#socket.writableLength > LIMITS.connectionUnreadBytesMax) {
       this.#options.log.warn("Connection cut: it does not read its answers");
@@ -352,6 +357,7 @@ export class Session implements Caller {
     this.#refused = true;
     this.#notePartial(0);
     this.#gone.abort();
+    this.#options.idleMemory.note();
     this.#options.closedTraffic.add(this.#traffic);
     this.#options.onClose(this);
   }
