@@ -50,7 +50,7 @@ export function figuresOf({ group, name }: Workload, rounds: readonly Measured[]
     p50: percentile(0.5),
     p99: percentile(0.99),
     p999: percentile(0.999),
-    max: Math.max(...rounds.map(({ latencies }) => latencies.maxMs)),
+    max: Math.max(...rounds.map(({ latencies }) => latencies.max)),
     failures,
     cores: median(rounds.map(({ cores }) => cores)),
     ...(daemonCores.length > 0 ? { daemonCores: median(daemonCores) } : {}),
