@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { SkylineError } from "./errors.ts";
 import { WIRE_LIMITS } from "./limits.ts";
 import { Real } from "./values.ts";
@@ -34,20 +35,32 @@ const INEXACT_NUMBER =
  * @throws {SkylineError} `INVALID_JSON`, `NESTED_TOO_DEEP`.
  */
 export function decodeJson(body: Uint8Array): ParsedJson {
-  let text: string;
-  try {
-    text = decoder.decode(body);
-  } catch {
-    throw new SkylineError("INVALID_JSON", "The frame is not well-formed UTF-8");
-  }
-  if (nestingOver(body, WIRE_LIMITS.nestingMax)) {
+  const found = scan(body);
+  const text = (found & NOT_ASCII) === 0 ? asciiText(body) : utf8Text(body);
+  if ((found & TOO_DEEP) !== 0) {
     throw new SkylineError(
       "NESTED_TOO_DEEP",
       `The frame's JSON is nested deeper than ${WIRE_LIMITS.nestingMax} levels`,
     );
   }
-  if (INEXACT_NUMBER.test(text)) return parseExact(text);
+  if ((found & ODD_NUMBER) !== 0 && INEXACT_NUMBER.test(text)) return parseExact(text);
   return { value: parseFast(text), text };
+}
+
+/** Quicker than a TextDecoder that has to look for what is not UTF-8. */
+function asciiText(body: Uint8Array): string {
+  const buffer = body instanceof Buffer
+    ? body
+    : Buffer.from(body.buffer, body.byteOffset, body.length);
+  return buffer.toString();
+}
+
+function utf8Text(body: Uint8Array): string {
+  try {
+    return decoder.decode(body);
+  } catch {
+    throw new SkylineError("INVALID_JSON", "The frame is not well-formed UTF-8");
+  }
 }
 
 function parseFast(text: string): unknown {
@@ -58,24 +71,59 @@ function parseFast(text: string): unknown {
   }
 }
 
-const SPACE = 0x20, QUOTE = 0x22, BACKSLASH = 0x5c;
+const SPACE = 0x20, QUOTE = 0x22, POINT = 0x2e, BACKSLASH = 0x5c, LETTER_E = 0x65;
+const DIGIT_0 = 0x30, DIGIT_9 = 0x39;
 const OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d, OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d;
 
-function nestingOver(body: Uint8Array, max: number): boolean {
-  let depth = 0;
+/** What {@link scan} finds: nesting that is too deep, bytes beyond ASCII, a number that may be inexact. */
+const TOO_DEEP = 1, NOT_ASCII = 2, ODD_NUMBER = 4;
+/** So many bytes of a string are looked at one by one; of a longer one only its end is searched, which is quicker then. */
+const STRING_BYTES_SCANNED = 256;
+/** Fewer digits than this are exact. */
+const DIGITS_EXACT = 16;
+
+/** Looks at every byte of a frame once, before anything else is done with it. */
+function scan(body: Uint8Array): number {
+  let found = 0, depth = 0, digits = 0, bits = 0;
   for (let i = 0; i < body.length; i++) {
     const byte = body[i];
+    bits |= byte;
     if (byte === QUOTE) {
-      for (i++; i < body.length && body[i] !== QUOTE; i++) {
-        if (body[i] === BACKSLASH) i++;
+      const scanned = Math.min(i + STRING_BYTES_SCANNED, body.length);
+      for (i++; i < scanned && body[i] !== QUOTE; i++) {
+        bits |= body[i];
+        if (body[i] === BACKSLASH && ++i < scanned) bits |= body[i];
       }
-    } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
-      if (++depth > max) return true;
-    } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
-      depth--;
+      if (i >= scanned && i < body.length) {
+        found |= NOT_ASCII; // as far as is known
+        i = stringEnd(body, i);
+      }
+      digits = 0;
+    } else if (byte >= DIGIT_0 && byte <= DIGIT_9) {
+      if (++digits === DIGITS_EXACT) found |= ODD_NUMBER;
+    } else {
+      digits = 0;
+      if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
+        if (++depth > WIRE_LIMITS.nestingMax) return found | TOO_DEEP | NOT_ASCII;
+      } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
+        depth--;
+      } else if (byte === POINT || (byte | 0x20) === LETTER_E) {
+        found |= ODD_NUMBER;
+      }
     }
   }
-  return false;
+  return bits > 0x7f ? found | NOT_ASCII : found;
+}
+
+/** Where the string that holds the byte at `from`, which no backslash stands before, ends: at its quote. */
+function stringEnd(body: Uint8Array, from: number): number {
+  for (let at = from;; at++) {
+    at = body.indexOf(QUOTE, at);
+    if (at < 0) return body.length;
+    let backslashes = 0;
+    while (at - backslashes > from && body[at - 1 - backslashes] === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return at;
+  }
 }
 
 /**

@@ -26,9 +26,14 @@ export interface Drive {
   readonly signal?: AbortSignal;
 }
 
+/** The time as it was when somebody last asked: to ask costs as much as four calls of SQLite. */
+export class Clock {
+  /** On the clock of `performance.now()`. */
+  now = performance.now();
+}
+
 /**
- * Drives an execution to its end without giving the loop a turn; `now` is the time, which is not asked for more often than
- * needed: it costs as much as four calls of SQLite.
+ * Drives an execution to its end without giving the loop a turn; the clock is set after every step.
  *
  * @throws {NotInline} when a step or the whole takes too long, or a statement is known to; a transaction may have been
  * undone then.
@@ -36,7 +41,7 @@ export interface Drive {
 export function driveInline<T>(
   execution: Execution<T>,
   drive: Drive,
-  now: number,
+  clock: Clock,
   untilMs: number,
 ): T {
   let next = execution.next();
@@ -44,14 +49,14 @@ export function driveInline<T>(
     const statement = next.value;
     let row: boolean;
     try {
-      if (now > untilMs || drive.costly.steppingOf(statement.sql) !== "inline") {
+      if (clock.now > untilMs || drive.costly.steppingOf(statement.sql) !== "inline") {
         throw new NotInline();
       }
-      const started = now;
+      const started = clock.now;
       try {
         row = stepUntil(statement, drive, started + LIMITS.stepInlineMs);
       } finally {
-        now = noteTime(statement, drive, started);
+        clock.now = noteTime(statement, drive, started);
       }
     } catch (error) {
       next = execution.throw(error);

@@ -9,7 +9,7 @@ import { LIMITS } from "../process/limits.ts";
 import { Connection } from "../sqlite/connection.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import { CostlyStatements } from "./costly_statements.ts";
-import { driveBeside, driveInline, NotInline } from "./drivers.ts";
+import { Clock, driveBeside, driveInline, NotInline } from "./drivers.ts";
 import { executeQuery, type QueryResult } from "./execution.ts";
 import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
 import { SELECT_REVISION } from "./own_tables.ts";
@@ -92,9 +92,9 @@ export class Readers {
       rev = reader.beginSnapshot();
       const { connection } = reader;
       const drive = { connection, costly: this.#costly, ...query };
-      const now = performance.now();
+      const clock = new Clock();
       const execution = executeQuery(connection, query.sql, query.params);
-      const result = driveInline(execution, drive, now, now + LIMITS.stepInlineMs);
+      const result = driveInline(execution, drive, clock, clock.now + LIMITS.stepInlineMs);
       this.#put(reader);
       return { rev, ...result };
     } catch (error) {

@@ -73,6 +73,8 @@ export const LIMITS = {
   // Groups
   /** Requests that share a commit. */
   groupRequestsMax: 1_000,
+  /** After a failure in a group without savepoints so many groups have them: who failed once may do so again. */
+  waryGroups: 100,
   /** Execution time after which a group takes no more requests. */
   groupMs: 20,
   /** Turns of the loop that a group may wait for more requests: Deno 2.9 reads only some of the ready sockets a turn. */

@@ -71,8 +71,8 @@ function read(fields: Fields, { text, sourceOf }: ParsedJson, now: number): Chec
       return {
         type: "Query",
         db,
-        sql: readSql(fields.sql, ""),
-        params: readParams(fields.params, sourceOf, ""),
+        sql: readSql(fields.sql),
+        params: readParams(fields.params, sourceOf),
         deadline: readDeadline(fields, now),
       };
     case "Ping":
@@ -150,55 +150,65 @@ function readStatement(
   index: number,
   sourceOf: ParsedJson["sourceOf"],
 ): WriteStatement {
-  const where = `stmts[${index}].`;
   if (!isObject(stmt)) throw invalid(`"stmts[${index}]" must be an object with "sql"`);
   return {
-    sql: readSql(stmt.sql, where),
-    params: readParams(stmt.params, sourceOf, where),
-    expect: readExpectation(stmt.expect, where),
+    sql: readSql(stmt.sql, index),
+    params: readParams(stmt.params, sourceOf, index),
+    expect: readExpectation(stmt.expect, index),
   };
 }
 
-function readSql(sql: unknown, where: string): string {
-  if (!isString(sql)) throw invalid(`"${where}sql" must be a text`);
+/** Where a field stands, for its error: in the statement of this index, or in the request itself. */
+function where(index: number | undefined): string {
+  return index === undefined ? "" : `stmts[${index}].`;
+}
+
+function readSql(sql: unknown, index?: number): string {
+  if (!isString(sql)) throw invalid(`"${where(index)}sql" must be a text`);
   // Bytes are counted only where there may be too many.
   if (
     sql.length * 3 > WIRE_LIMITS.sqlBytesMax && Buffer.byteLength(sql) > WIRE_LIMITS.sqlBytesMax
   ) {
-    throw invalid(`"${where}sql" is over ${WIRE_LIMITS.sqlBytesMax} bytes: use parameters`);
+    throw invalid(`"${where(index)}sql" is over ${WIRE_LIMITS.sqlBytesMax} bytes: use parameters`);
   }
-  if (!sql.isWellFormed()) throw invalid(`"${where}sql" holds half a surrogate pair`);
+  if (!sql.isWellFormed()) throw invalid(`"${where(index)}sql" holds half a surrogate pair`);
   return sql;
 }
 
 const NO_PARAMETERS: BindValues = [];
 
-function readParams(params: unknown, sourceOf: ParsedJson["sourceOf"], where: string): BindValues {
+function readParams(
+  params: unknown,
+  sourceOf: ParsedJson["sourceOf"],
+  index?: number,
+): BindValues {
   if (params === undefined || params === null) return NO_PARAMETERS;
   if (!Array.isArray(params) && !isObject(params)) {
-    throw invalid(`"${where}params" must be an array, or an object of named parameters`);
+    throw invalid(`"${where(index)}params" must be an array, or an object of named parameters`);
   }
   const size = Array.isArray(params) ? params.length : Object.keys(params).length;
   if (size > WIRE_LIMITS.parametersMax) {
-    throw invalid(`"${where}params" has ${size} parameters, over ${WIRE_LIMITS.parametersMax}`);
+    throw invalid(
+      `"${where(index)}params" has ${size} parameters, over ${WIRE_LIMITS.parametersMax}`,
+    );
   }
   try {
     return readParameters(params, sourceOf);
   } catch (error) {
-    if (!(error instanceof SkylineError) || where === "") throw error;
-    throw new SkylineError(error.code, `${where}params: ${error.message}`);
+    if (!(error instanceof SkylineError) || index === undefined) throw error;
+    throw new SkylineError(error.code, `${where(index)}params: ${error.message}`);
   }
 }
 
-function readExpectation(expect: unknown, where: string): Expectation | undefined {
+function readExpectation(expect: unknown, index: number): Expectation | undefined {
   if (expect === undefined || expect === null) return undefined;
   if (!isObject(expect)) {
-    throw invalid(`"${where}expect" must be an object with "changes" or "rows"`);
+    throw invalid(`"${where(index)}expect" must be an object with "changes" or "rows"`);
   }
-  const changes = count(expect, "changes", `${where}expect.`);
-  const rows = count(expect, "rows", `${where}expect.`);
+  const changes = count(expect, "changes", `${where(index)}expect.`);
+  const rows = count(expect, "rows", `${where(index)}expect.`);
   if (changes === undefined && rows === undefined) {
-    throw invalid(`"${where}expect" must have "changes" or "rows"`);
+    throw invalid(`"${where(index)}expect" must have "changes" or "rows"`);
   }
   return { changes, rows };
 }
