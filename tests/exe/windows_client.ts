@@ -255,6 +255,35 @@ await check("keeps its files from being removed, moved and replaced", async () =
   assert.equal((await db.run("insert into many values (-5, 0)")).changes, 1);
 });
 
+await check("closes a file that nobody uses, so that it can be moved and replaced", async () => {
+  const path = `${folder}\\unused\\app.db`;
+  Deno.mkdirSync(`${folder}\\unused`);
+  const { code, stderr } = await run("start", "--background", "--close-idle", "300ms", path);
+  assert.equal(code, 0, stderr);
+  const client = await connect(path);
+  const closed = async () => {
+    while ((await client.status()).databases[0].open) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await client.exec("create table t(a); insert into t values (1)");
+  await closed();
+  assert.deepEqual([...Deno.readDirSync(`${folder}\\unused`)].map(({ name }) => name), ["app.db"]);
+  Deno.renameSync(path, `${path}.moved`);
+  await assert.rejects(
+    client.run("insert into t values (2)"),
+    (error) => error instanceof SkylineError && error.code === "CANNOT_OPEN",
+  );
+  Deno.copyFileSync(`${path}.moved`, path);
+  assert.equal((await client.run("insert into t values (3)")).rev, 2);
+  await closed();
+  Deno.removeSync(path);
+  Deno.renameSync(`${path}.moved`, path);
+  assert.deepEqual(await client.values("select a from t"), [[1]]);
+  assert.equal((await run("start", path)).code, 3);
+  await client.shutdown();
+});
+
 await check("start refuses a file on another computer and one with two names", async () => {
   const away = [
     "\\\\server\\share\\app.db",

@@ -18,7 +18,7 @@ const TIMEOUT_MS = 240_000;
 /** How long its last output may take to arrive. */
 const OUTPUT_MS = 2_000;
 /** How many checks it makes. */
-const CHECKS = 14;
+const CHECKS = 15;
 const ATTEMPTS_MAX = 3;
 
 interface Check {
