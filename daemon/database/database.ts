@@ -28,6 +28,7 @@ import {
   openError,
   type OpenWriter,
   openWriter,
+  releaseMemory,
   type WriterOptions,
 } from "./writer.ts";
 
@@ -97,8 +98,9 @@ export class Database {
   #isOpen = true;
   /** It was closed in order, because nobody used it. */
   #isUnused = false;
-  /** It is to be closed as unused once it is the queue's turn. */
+  /** It is to be closed as unused, or to let go of memory, once it is the queue's turn. */
   #isCloseDue = false;
+  #isReleaseDue = false;
   #isLocked = false;
   #isClosed = false;
   /** The files were found to have changed by somebody who could do nothing about it. */
@@ -252,11 +254,23 @@ export class Database {
   #maintain(): void | Promise<void> {
     if (!this.#isOpen || this.#lost) return;
     const { files, connection } = this.#writer;
+    if (this.#isReleaseDue) releaseMemory(this.#writer);
+    this.#isReleaseDue = false;
     const isCloseDue = this.#isCloseDue;
     const trouble = this.#isSuspect || isCloseDue ? files.check() : null;
     this.#isSuspect = this.#isCloseDue = false;
     if (trouble) return this.#rescue(trouble);
     return isCloseDue ? this.#closeUnused() : this.#checkpoints.run(connection);
+  }
+
+  /**
+   * Lets go of what can be had again: caches of pages and statements, readers, sessions. Nothing must wait or run; it is done
+   * by the next turn of the loop.
+   */
+  releaseMemory(): void {
+    this.#readers.closeIdle();
+    this.#isReleaseDue = true;
+    this.#queue.wake();
   }
 
   /** Whether requests wait or run. */

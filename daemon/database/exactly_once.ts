@@ -22,6 +22,11 @@ export class ExactlyOnce {
     this.#keys = new Keys(connection);
   }
 
+  /** Lets go of what stands in the file as well, while no transaction is open. */
+  releaseMemory(): void {
+    this.#sessions.releaseMemory();
+  }
+
   /** A transaction begins, or begins anew: what an undone one would have changed is forgotten. */
   discard(): void {
     this.#sessions.discard();

@@ -167,6 +167,11 @@ export class Sessions {
     this.#changed.clear();
   }
 
+  /** Forgets the sessions that can be read from the file again. */
+  releaseMemory(): void {
+    for (const [client, { isStored }] of this.#known) if (isStored) this.#known.delete(client);
+  }
+
   #remember(client: string, session: Session): void {
     // Their order matters once there are too many.
     const isFull = this.#known.size >= LIMITS.sessionsCached;

@@ -79,6 +79,12 @@ function configure(
   if (keepWal) connection.wal.keep();
 }
 
+/** Lets go of what can be had again, while no transaction is open. */
+export function releaseMemory({ connection, once }: Writer): void {
+  connection.releaseMemory();
+  once.releaseMemory();
+}
+
 /** Sets a PRAGMA and reads it back: one that SQLite cannot set stays silently as it was. */
 function set(connection: Connection, pragma: string, value: string | number): void {
   connection.exec(`PRAGMA ${pragma} = ${value}`);

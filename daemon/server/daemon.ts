@@ -51,7 +51,7 @@ export class Daemon implements Host {
     this.#log = log;
     this.#idleMemory = new IdleMemory({
       isBusy: () => this.#files.some(({ database }) => database.isBusy),
-      release: () => {},
+      release: () => this.#files.forEach(({ database }) => database.releaseMemory()),
       onGivenBack: () => log.debug("Memory given back", { private: privateBytes() }),
     });
     this.#idleExit = new IdleTimer(exitWhenIdleMs, () => this.#activity(), () => {

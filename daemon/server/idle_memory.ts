@@ -17,7 +17,7 @@ export interface IdleMemoryOptions {
   /** Called after memory was given back. */
   onGivenBack(): void;
   /** Gives memory back in steps; {@link giveBack} by default. */
-  readonly giveBack?: () => Iterable<void>;
+  readonly giveBack?: () => Iterator<void>;
 }
 
 /**
@@ -65,11 +65,12 @@ export class IdleMemory {
   async #giveBack(): Promise<void> {
     const before = this.#noted;
     this.#options.release();
-    for (const _ of (this.#options.giveBack ?? giveBack)()) {
+    const steps = (this.#options.giveBack ?? giveBack)();
+    do {
       // A loop that waits reads what has come meanwhile: then it is not the time, and the note has started the timer.
       await sleep(1);
       if (this.#noted !== before) return;
-    }
+    } while (!steps.next().done);
     this.#givenBack = before;
     this.#givenBackAt = performance.now();
     this.#options.onGivenBack();

@@ -303,14 +303,24 @@ export class Connection {
     sqlite().sqlite3_limit(this.#handle, LIMIT_ATTACHED, count);
   }
 
+  /** Finalizes the cached statements and empties the page cache: some 4 KB a statement, and up to 2 MB of pages. */
+  releaseMemory(): void {
+    this.#finalizeCached();
+    sqlite().sqlite3_db_release_memory(this.#handle);
+  }
+
+  #finalizeCached(): void {
+    for (const statement of this.#cache.values()) statement.finalize();
+    this.#cache.clear();
+  }
+
   /**
    * Finalizes the cached statements and closes. All other statements have been finalized.
    *
    * @throws {SqliteError} when a statement is left.
    */
   close(): void {
-    for (const statement of this.#cache.values()) statement.finalize();
-    this.#cache.clear();
+    this.#finalizeCached();
     const code = sqlite().sqlite3_close(this.#handle);
     if (code !== RESULT.OK) throw this.error(code);
     this.#isClosed = true;

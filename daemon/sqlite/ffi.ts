@@ -52,6 +52,7 @@ const SYMBOLS = {
     result: "void",
   },
   sqlite3_wal_hook: { parameters: ["pointer", "function", "pointer"], result: "pointer" },
+  sqlite3_db_release_memory: { parameters: ["pointer"], result: "i32" },
   sqlite3_interrupt: { parameters: ["pointer"], result: "void" },
   sqlite3_get_autocommit: { parameters: ["pointer"], result: "i32" },
   sqlite3_changes: { parameters: ["pointer"], result: "i32" },
