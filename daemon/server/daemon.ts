@@ -3,13 +3,11 @@
  *
  * @module
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { endpointOf, endpointOfName } from "../../client/endpoint.ts";
 import { IdleTimer } from "../../client/idle_timer.ts";
 import { Database } from "../database/database.ts";
 import { cannotOpen, prepareFile } from "../database/database_file.ts";
 import type { DaemonConfig } from "../process/config.ts";
-import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
 import { privateBytes, tuneAllocator } from "../process/memory.ts";
@@ -19,6 +17,7 @@ import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../
 import { AnswerTimes } from "./answer_times.ts";
 import { IdleMemory } from "./idle_memory.ts";
 import { Listener } from "./listener.ts";
+import { quiet } from "./quiet.ts";
 import { type Host, Router, type Served } from "./router.ts";
 import { PartialFrames } from "./session.ts";
 import { statusFields } from "./status.ts";
@@ -184,10 +183,7 @@ export class Daemon implements Host {
 
   async #closeAll(): Promise<void> {
     const listeners = this.#listeners();
-    // Whoever has connected is refused in words: a connection that is not accepted breaks without any.
-    for (const listener of listeners) listener.hide();
-    await quiet(() => acceptedBy(listeners));
-    for (const listener of listeners) listener.stopAccepting();
+    await Promise.all(listeners.map((listener) => listener.stopAccepting()));
     await Promise.all(listeners.map((listener) => listener.idle()));
     for (const { database, path, instance } of this.#files) {
       await database.close().catch((error) =>
@@ -216,17 +212,6 @@ function connectionsOf(listeners: readonly Listener[]): number {
 
 function acceptedBy(listeners: readonly Listener[]): number {
   return listeners.reduce((sum, { accepted }) => sum + accepted, 0);
-}
-
-/** Waits until a count rises no more. Only a loop that waits asks the system which sockets are ready. */
-async function quiet(count: () => number): Promise<void> {
-  const { pauseMs, quietPauses, pausesMax } = LIMITS.lastRequests;
-  let quietSince = 0;
-  for (let pauses = 0; pauses < pausesMax && pauses - quietSince < quietPauses; pauses++) {
-    const before = count();
-    await sleep(pauseMs);
-    if (count() !== before) quietSince = pauses + 1;
-  }
 }
 
 /**

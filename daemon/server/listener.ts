@@ -7,6 +7,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import process from "node:process";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
+import { quiet } from "./quiet.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
@@ -154,21 +155,26 @@ export class Listener {
     }
   }
 
-  /** Is not found any more; on Unix those that have connected already are still accepted. */
-  hide(): void {
+  /**
+   * Takes no more connections; those that are open go on. On Unix those are still accepted that have connected, so that they
+   * are refused in words: a connection that is not accepted breaks without any.
+   */
+  async stopAccepting(): Promise<void> {
+    this.#isStopping = true;
+    clearTimeout(this.#again);
+    this.#hide();
+    await quiet(() => this.accepted);
+    this.#server.close();
+  }
+
+  /** So that it is not found any more. A pipe has no name to take away. */
+  #hide(): void {
     if (IS_WINDOWS) return;
     try {
       removeSocket(this.endpoint);
     } catch (error) {
       this.#options.log.warn("The socket cannot be removed", { endpoint: this.endpoint, error });
     }
-  }
-
-  /** Takes no more connections; those that are open go on. */
-  stopAccepting(): void {
-    this.#isStopping = true;
-    clearTimeout(this.#again);
-    this.#server.close();
   }
 
   /** Settles when no request of any connection waits for its answer, those for the shutdown aside. */
