@@ -153,7 +153,9 @@ Deno.test("status --watch --json prints a line every second, as long as anybody 
   const tookMs = third.uptime_ms - first.uptime_ms;
   assert.ok(tookMs >= 1_500 && tookMs < 10_000, `${tookMs}`);
   await reader.cancel();
+  const goneAt = performance.now();
   assert.equal((await child.status).code, EXIT.done);
+  assert.ok(performance.now() - goneAt < RUN_MS_MAX / 3, "by itself, not by the test's signal");
   await child.stderr.cancel();
 });
 
