@@ -11,8 +11,8 @@ export const POINTS = 100_000;
 /** Reads one. */
 export const READ_POINT = "select id, v from t where id = ?";
 
-/** Every so many answers one is looked into, which costs the reader little. */
-const CHECKED_EVERY = 16;
+/** Every so many answers one is looked into, which costs the reader little. Prime: else it might always be of one place. */
+const CHECKED_EVERY = 17;
 const VALUE_LENGTH = 100;
 
 /** Makes a database of them at `file`, in place of an empty one. */

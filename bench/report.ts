@@ -26,6 +26,8 @@ export interface Run {
 
 /** Cores that a generator may take: with nearly a whole one it may be itself what was measured. */
 const GENERATOR_CORES_MAX = 0.9;
+/** Programs that may want a processor before the bench begins. */
+const LOAD_BEFORE_MAX = 0.5;
 
 const TITLES: Readonly<Record<string, string>> = {
   "writes full": "Writes, FULL: rows a second",
@@ -43,7 +45,7 @@ export function reportText(run: Run): string {
   const sections = [...groups].map(([group, figures]) =>
     `## ${TITLES[group]}\n\n${figuresTable(figures)}`
   );
-  const warned = warnings(run.figures).map((warning) => `- ${warning}\n`).join("");
+  const warned = warnings(run).map((warning) => `- ${warning}\n`).join("");
   return [
     `# Rates\n\n${runText(run)}`,
     `## Targets\n\n${targetsTable(run.targets)}`,
@@ -96,12 +98,12 @@ const TARGETS: Columns<TargetResult> = {
 };
 
 /** A table of figures, without the columns that are empty. */
-export function figuresTable(figures: readonly Figures[]): string {
+function figuresTable(figures: readonly Figures[]): string {
   return table(FIGURES, figures);
 }
 
 /** The table of targets; says so where no target can be judged. */
-export function targetsTable(results: readonly TargetResult[]): string {
+function targetsTable(results: readonly TargetResult[]): string {
   return results.length === 0
     ? "No target can be judged by these workloads alone.\n"
     : table(TARGETS, results);
@@ -125,16 +127,20 @@ function table<Row>(columns: Columns<Row>, rows: readonly Row[]): string {
 }
 
 /** What a reader has to know before trusting the figures. */
-export function warnings(figures: readonly Figures[]): string[] {
-  return figures
+function warnings({ load, figures }: Run): string[] {
+  const busy = load.before > LOAD_BEFORE_MAX
+    ? [`Other programs ran on the machine: the load average before was ${load.before.toFixed(1)}.`]
+    : [];
+  const generators = figures
     .filter(({ name, cores }) => !/process|direct/.test(name) && cores > GENERATOR_CORES_MAX)
     .map(({ name, cores }) =>
       `${name}: the generator took ${cores.toFixed(2)} cores and may be what was measured.`
     );
+  return [...busy, ...generators];
 }
 
 /** A whole number with its thousands set apart. */
-export function whole(value: number): string {
+function whole(value: number): string {
   return Math.round(value).toLocaleString("en");
 }
 
