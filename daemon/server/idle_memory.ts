@@ -38,7 +38,7 @@ export class IdleMemory {
     this.#options = options;
   }
 
-  /** Bytes have come or gone, or a connection. */
+  /** A request has come or was answered, or a connection came or went. */
   note(): void {
     this.#noted++;
     if (this.#timer === undefined) this.#lookLater();

@@ -180,7 +180,6 @@ export class Session implements Caller {
         if (chunk === null) break;
         if (this.#refused) continue;
         this.#lastByteAt = performance.now();
-        this.#options.idleMemory.note();
         this.#traffic.receivedBytes += chunk.length;
         this.#decoder.push(chunk);
       }
@@ -214,6 +213,7 @@ export class Session implements Caller {
     partialFrames.bytes += bytes - this.#partialBytes;
     this.#partialBytes = bytes;
     if (bytes === 0) return;
+    this.#options.idleMemory.note();
     if (partialFrames.bytes > LIMITS.partialFrameBytesMax) {
       this.refuse(
         new SkylineError(
@@ -246,16 +246,20 @@ export class Session implements Caller {
     this.#traffic.requests++;
     let id: RequestId | undefined;
     let answer: string | Promise<string>;
+    let isUse = true;
     try {
       if (body.length === 0) throw new SkylineError("FRAME_EMPTY", "A frame has no body");
       const json = decodeJson(body);
       id = readId(json);
       const request = readRequest(json, this.#lastByteAt);
+      // To watch it is no use of it: who does it all the time would never see that memory is given back.
+      isUse = request.type !== "Status";
       if (request.type === "Shutdown") this.#waitingShutdowns++;
       answer = this.#options.router.route(this, id, request);
     } catch (error) {
       answer = this.#failureAnswer(id, error);
     }
+    if (isUse) this.#options.idleMemory.note();
     if (typeof answer !== "string") this.#await(id, body.length, answer);
     else if (id === undefined) this.#inOrder(answer);
     else this.#send(answer);
@@ -279,6 +283,7 @@ export class Session implements Caller {
     const answered = (text: string) => {
       this.#waitingRequests--;
       this.#waitingBytes -= bytes;
+      this.#options.idleMemory.note();
       if (slot) this.#fill(slot, text);
       else this.#send(text);
       this.#wentOn();
@@ -324,7 +329,6 @@ export class Session implements Caller {
     this.#out = [];
     this.#outUnits = 0;
     this.#traffic.sentBytes += frames.length;
-    this.#options.idleMemory.note();
     this.#socket.write(frames);
     if (this.#socket.writableLength > LIMITS.connectionUnreadBytesMax) {
       this.#options.log.warn("Connection cut: it does not read its answers");

@@ -119,6 +119,27 @@ daemonTest("Status says why a database is served no more", async (it) => {
   assert.ok((await it.status()).lost.includes(it.daemon.file));
 }, { ignore: Deno.build.os === "windows" });
 
+daemonTest(
+  "Status asked all the time does not keep memory from being given back",
+  async (it) => {
+    const status = () => it.client.ask({ type: "Status" });
+    const givenBack = () => it.daemon.log().split("Memory given back").length - 1;
+    await until(() => givenBack() === 1);
+    await it.exec("create table t(a)");
+    for (let i = 0; i < 200; i++) await it.exec("insert into t values (1)");
+    const endedAt = performance.now();
+    while (givenBack() === 1) {
+      assert.ok(performance.now() < endedAt + 15_000, "not given back in 15 s");
+      await status();
+      await sleep(100);
+    }
+    await status();
+    await sleep(100);
+    assert.equal(givenBack(), 2);
+  },
+  { args: ["--log-level", "debug"] },
+);
+
 async function listed(it: DaemonCase): Promise<ConnectionStatus[]> {
   const status = await it.client.ask({ type: "Status" });
   assert.equal(status.connections, status.databases[0].connections);
