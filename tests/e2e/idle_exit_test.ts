@@ -1,5 +1,6 @@
 /** Daemons that end by themselves when nobody is connected. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { encodeFrame } from "../../client/frame.ts";
 import { startDaemon } from "../daemon_fixture.ts";
@@ -146,3 +147,22 @@ daemonTest("start --background serves when the daemon before was ending", async 
   assert.notEqual(JSON.parse(stdout).pid, it.daemon.pid);
   assert.equal((await client.ask({ type: "Shutdown" })).status, "ok");
 });
+
+Deno.test("start --background hands the idle times on to the daemon", () =>
+  within(60_000, async () => {
+    const folder = await Deno.makeTempDir({ prefix: "skylinedb-idle-" });
+    const file = join(folder, "app.db");
+    try {
+      const times = ["--close-idle", "200ms", "--exit-when-idle", "600ms"];
+      const log = join(folder, "app.log");
+      const { code, stderr } = await runCommand(
+        ["start", "--background", ...times, "--log-file", log, file],
+      );
+      assert.equal(code, 0, stderr);
+      await until(() => /Stopped/.test(Deno.readTextFileSync(log)));
+      assert.match(Deno.readTextFileSync(log), /Closed until[^]*forMs=600/);
+    } finally {
+      await runCommand(["shutdown", file]);
+      await Deno.remove(folder, { recursive: true });
+    }
+  }));
