@@ -11,6 +11,7 @@
  */
 import { basename, dirname, extname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
 import { bundledLibraryPath, LIBRARY_BUILD } from "../daemon/sqlite/library.ts";
 import { buildSqlite } from "./build_sqlite.ts";
 
@@ -99,7 +100,7 @@ async function bundle(
   folder: string,
   resolution: readonly string[],
 ): Promise<string> {
-  const options = ["--platform", "deno", "--code-splitting", "--outdir", folder];
+  const options = ["--platform", "deno", "--minify", "--code-splitting", "--outdir", folder];
   await run(deno, ["bundle", ...resolution, ...options, entry]);
   return join(folder, `${basename(entry, extname(entry))}.js`);
 }
@@ -111,7 +112,8 @@ async function bundleLibrary(target: string): Promise<string> {
   const path = bundledLibraryPath(target);
   await Deno.mkdir(dirname(path), { recursive: true });
   const copy = await Deno.makeTempFile({ dir: dirname(path) });
-  await Deno.copyFile(built, copy);
+  const library = await Deno.readFile(built);
+  await Deno.writeFile(copy, path.endsWith(".gz") ? gzipSync(library, { level: 9 }) : library);
   await Deno.rename(copy, path); // whole at once: another compilation may be reading it
   return path;
 }

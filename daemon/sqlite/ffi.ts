@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { findLibrary, type Library, privateCopy } from "./library.ts";
+import { findLibrary, type Library, unpackedLibrary, withUnpackedLibrary } from "./library.ts";
 
 /** A pointer to a `sqlite3`. */
 export type DatabaseHandle = Deno.PointerObject;
@@ -118,16 +118,15 @@ export function sqlite(): Sqlite {
   return loaded ??= open(findLibrary());
 }
 
-function open(library: Library): Sqlite {
-  const copy = library.origin === "bundled" ? privateCopy(library.path) : null;
-  if (copy !== null) {
-    try {
-      return Deno.dlopen(copy, SYMBOLS).symbols;
-    } catch {
-      // The folder's file system may not allow programs.
-    }
+function open({ path, origin }: Library): Sqlite {
+  const load = (path: string) => Deno.dlopen(path, SYMBOLS).symbols;
+  if (origin !== "bundled" || Deno.build.os === "windows") return load(path);
+  try {
+    return load(unpackedLibrary(path));
+  } catch {
+    // The folder's file system may not allow programs.
+    return withUnpackedLibrary(path, load);
   }
-  return Deno.dlopen(library.path, SYMBOLS).symbols;
 }
 
 /** The arguments of `sqlite3_db_config` for an option that is on or off. */

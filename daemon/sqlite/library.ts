@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, isAbsolute, join } from "node:path";
+import process from "node:process";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 
 /**
@@ -63,31 +64,58 @@ export function cachedLibraryPath(target: string): string {
 }
 
 /**
- * Returns where the library for a target lies inside the compiled executable. In the source
+ * Returns where the library for a target lies inside the compiled executable, packed but on Windows. In the source
  * tree `tools/compile.ts` puts it at the same place, because `deno compile` keeps relative paths.
  */
 export function bundledLibraryPath(target: string): string {
-  return join(import.meta.dirname!, "..", "..", "dist", "sqlite", libraryName(target));
+  const name = libraryName(target) + (target.includes("windows") ? "" : PACKED);
+  return join(import.meta.dirname!, "..", "..", "dist", "sqlite", name);
 }
 
 /**
- * Copies the library that is inside the executable to where nobody else may write, once, and returns the path; `null`
- * where that is not possible or not needed. Deno would unpack it into the temporary folder, which on Unix all users
- * share: somebody else could own a file of that name, and change it between the look at it and its loading.
+ * Unpacks the library that is inside the executable to where nobody else may write, once, and returns the path. Deno
+ * would unpack it into the temporary folder, which on Unix all users share: somebody else could own a file of that name,
+ * and change it between the look at it and its loading.
+ *
+ * @throws {Error} where that folder cannot be written to.
  */
-export function privateCopy(path: string): string | null {
-  if (Deno.build.os === "windows") return null;
+export function unpackedLibrary(packed: string): string {
+  const path = join(prepareRuntimeFolder(), basename(packed, PACKED));
+  if (existsSync(path) && Deno.lstatSync(path).size === unpackedSize(packed)) return path;
+  const part = `${path}.${Deno.pid}`;
+  unpack(packed, part);
+  Deno.renameSync(part, path);
+  return path;
+}
+
+/** Has `use` load the library from a folder that is there for that moment alone. */
+export function withUnpackedLibrary<T>(packed: string, use: (path: string) => T): T {
+  const folder = Deno.makeTempDirSync({ prefix: "skylinedb-" });
   try {
-    const copy = join(prepareRuntimeFolder(), basename(path));
-    const { size } = Deno.statSync(path);
-    if (existsSync(copy) && Deno.lstatSync(copy).size === size) return copy;
-    const part = `${copy}.${Deno.pid}`;
-    Deno.writeFileSync(part, Deno.readFileSync(path), { mode: 0o700 });
-    Deno.renameSync(part, copy);
-    return copy;
-  } catch {
-    return null;
+    const path = join(folder, basename(packed, PACKED));
+    unpack(packed, path);
+    return use(path);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
   }
+}
+
+const PACKED = ".gz";
+
+function unpack(packed: string, path: string): void {
+  // Loaded for this alone: nearly all starts find the library unpacked.
+  const { gunzipSync } = process.getBuiltinModule("node:zlib");
+  Deno.writeFileSync(path, gunzipSync(Deno.readFileSync(packed)), { mode: 0o700 });
+}
+
+/** The last four bytes of such a file. */
+function unpackedSize(packed: string): number {
+  using file = Deno.openSync(packed);
+  const bytes = new Uint8Array(4);
+  // From the start: files inside the executable know no end.
+  file.seekSync(Deno.statSync(packed).size - bytes.length, Deno.SeekMode.Start);
+  file.readSync(bytes);
+  return new DataView(bytes.buffer).getUint32(0, true);
 }
 
 function libraryName(target: string): string {

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import {
   bundledLibraryPath,
   cachedLibraryPath,
   cacheFolder,
   findLibrary,
+  unpackedLibrary,
+  withUnpackedLibrary,
 } from "../../daemon/sqlite/library.ts";
 
 /** Runs a check with environment variables set (null: removed), and puts them back. */
@@ -82,5 +85,34 @@ Deno.test("cacheFolder() ignores a relative XDG_CACHE_HOME", {
 Deno.test("cachedLibraryPath() ends as the target's loader wants it", () => {
   assert.match(cachedLibraryPath("x86_64-pc-windows-msvc"), /-x86_64-pc-windows-msvc\.dll$/);
   assert.match(cachedLibraryPath("aarch64-apple-darwin"), /-aarch64-apple-darwin\.dylib$/);
-  assert.match(bundledLibraryPath("x86_64-unknown-linux-gnu"), /-x86_64-unknown-linux-gnu\.so$/);
+  assert.match(
+    bundledLibraryPath("x86_64-unknown-linux-gnu"),
+    /-x86_64-unknown-linux-gnu\.so\.gz$/,
+  );
+  assert.match(bundledLibraryPath("x86_64-pc-windows-msvc"), /-x86_64-pc-windows-msvc\.dll$/);
+});
+
+Deno.test("unpackedLibrary() unpacks again what was cut short", {
+  ignore: Deno.build.os === "windows", // there it is not packed
+}, async () => {
+  await withFolder((folder) => {
+    const packed = join(folder, `${basename(folder)}.so.gz`); // a name of its own where it is unpacked
+    Deno.writeFileSync(packed, gzipSync("the library"));
+    const path = unpackedLibrary(packed);
+    try {
+      assert.equal(Deno.readTextFileSync(path), "the library");
+      assert.equal(Deno.statSync(path).mode! & 0o777, 0o700);
+      Deno.writeTextFileSync(path, "the lib");
+      assert.equal(unpackedLibrary(packed), path);
+      assert.equal(Deno.readTextFileSync(path), "the library");
+    } finally {
+      Deno.removeSync(path);
+    }
+    const [used, text] = withUnpackedLibrary(
+      packed,
+      (path) => [path, Deno.readTextFileSync(path)],
+    );
+    assert.equal(text, "the library");
+    assert.throws(() => Deno.statSync(used), Deno.errors.NotFound);
+  });
 });
