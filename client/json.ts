@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 import { SkylineError } from "./errors.ts";
 import { WIRE_LIMITS } from "./limits.ts";
+import { textOfUtf8 } from "./utf8.ts";
 import { Real } from "./values.ts";
 
 /** A frame's JSON. In an exact tree a number is a `number`, a `bigint` beyond 2^53, or a {@link Real} where integral. */
@@ -17,9 +17,6 @@ export interface ParsedJson {
   /** The source text of an object or array of this tree; only an exact parse knows it. */
   readonly sourceOf?: (node: object) => string;
 }
-
-// A byte order mark is data here: the default would drop it.
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * A number that JSON.parse would change or whose kind it would lose: 16 digits or more, an exponent, a fraction of zeros,
@@ -35,32 +32,17 @@ const INEXACT_NUMBER =
  * @throws {SkylineError} `INVALID_JSON`, `NESTED_TOO_DEEP`.
  */
 export function decodeJson(body: Uint8Array): ParsedJson {
+  const text = textOfUtf8(body);
+  if (text === null) throw new SkylineError("INVALID_JSON", "The frame is not well-formed UTF-8");
   const found = scan(body);
-  const text = (found & NOT_ASCII) === 0 ? asciiText(body) : utf8Text(body);
-  if ((found & TOO_DEEP) !== 0) {
+  if (found === TOO_DEEP) {
     throw new SkylineError(
       "NESTED_TOO_DEEP",
       `The frame's JSON is nested deeper than ${WIRE_LIMITS.nestingMax} levels`,
     );
   }
-  if ((found & ODD_NUMBER) !== 0 && INEXACT_NUMBER.test(text)) return parseExact(text);
+  if (found === ODD_NUMBER && INEXACT_NUMBER.test(text)) return parseExact(text);
   return { value: parseFast(text), text };
-}
-
-/** Quicker than a TextDecoder that has to look for what is not UTF-8. */
-function asciiText(body: Uint8Array): string {
-  const buffer = body instanceof Buffer
-    ? body
-    : Buffer.from(body.buffer, body.byteOffset, body.length);
-  return buffer.toString();
-}
-
-function utf8Text(body: Uint8Array): string {
-  try {
-    return decoder.decode(body);
-  } catch {
-    throw new SkylineError("INVALID_JSON", "The frame is not well-formed UTF-8");
-  }
 }
 
 function parseFast(text: string): unknown {
@@ -75,44 +57,38 @@ const SPACE = 0x20, QUOTE = 0x22, POINT = 0x2e, BACKSLASH = 0x5c, LETTER_E = 0x6
 const DIGIT_0 = 0x30, DIGIT_9 = 0x39;
 const OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d, OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d;
 
-/** What {@link scan} finds: nesting that is too deep, bytes beyond ASCII, a number that may be inexact. */
-const TOO_DEEP = 1, NOT_ASCII = 2, ODD_NUMBER = 4;
+/** What {@link scan} finds: nothing, nesting that is too deep, or a number that may be inexact. */
+const NOTHING = 0, TOO_DEEP = 1, ODD_NUMBER = 2;
 /** So many bytes of a string are looked at one by one; of a longer one only its end is searched, which is quicker then. */
 const STRING_BYTES_SCANNED = 256;
 /** Fewer digits than this are exact. */
 const DIGITS_EXACT = 16;
 
-/** Looks at every byte of a frame once, before anything else is done with it. */
+/** Looks once at the bytes between the strings: JSON.parse takes seconds for what is nested a million deep. */
 function scan(body: Uint8Array): number {
-  let found = 0, depth = 0, digits = 0, bits = 0;
+  let found = NOTHING, depth = 0, digits = 0;
   for (let i = 0; i < body.length; i++) {
     const byte = body[i];
-    bits |= byte;
+    if (byte >= DIGIT_0 && byte <= DIGIT_9) {
+      if (++digits === DIGITS_EXACT) found = ODD_NUMBER;
+      continue;
+    }
+    digits = 0;
     if (byte === QUOTE) {
       const scanned = Math.min(i + STRING_BYTES_SCANNED, body.length);
       for (i++; i < scanned && body[i] !== QUOTE; i++) {
-        bits |= body[i];
-        if (body[i] === BACKSLASH && ++i < scanned) bits |= body[i];
+        if (body[i] === BACKSLASH) i++;
       }
-      if (i >= scanned && i < body.length) {
-        found |= NOT_ASCII; // as far as is known
-        i = stringEnd(body, i);
-      }
-      digits = 0;
-    } else if (byte >= DIGIT_0 && byte <= DIGIT_9) {
-      if (++digits === DIGITS_EXACT) found |= ODD_NUMBER;
-    } else {
-      digits = 0;
-      if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
-        if (++depth > WIRE_LIMITS.nestingMax) return found | TOO_DEEP | NOT_ASCII;
-      } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
-        depth--;
-      } else if (byte === POINT || (byte | 0x20) === LETTER_E) {
-        found |= ODD_NUMBER;
-      }
+      if (i >= scanned) i = stringEnd(body, i);
+    } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
+      if (++depth > WIRE_LIMITS.nestingMax) return TOO_DEEP;
+    } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
+      depth--;
+    } else if (byte === POINT || (byte | 0x20) === LETTER_E) {
+      found = ODD_NUMBER;
     }
   }
-  return bits > 0x7f ? found | NOT_ASCII : found;
+  return found;
 }
 
 /** Where the string that holds the byte at `from`, which no backslash stands before, ends: at its quote. */

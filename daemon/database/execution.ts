@@ -57,7 +57,7 @@ class RowCollector {
 
   addColumns(statement: Statement): void {
     if (!this.wanted || this.columns !== undefined || statement.columnCount === 0) return;
-    this.columns = JSON.stringify(statement.columnNames());
+    this.columns = statement.columnsJson();
     this.#spend(Buffer.byteLength(this.columns));
   }
 

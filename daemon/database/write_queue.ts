@@ -110,7 +110,8 @@ export class WriteQueue<T extends Queued> {
    * some. Without this a group holds a third of what it could.
    */
   async #gather(): Promise<void> {
-    if (!this.#options.othersMaySend()) return;
+    // One that sent several at once may be sending more than one read brings.
+    if (this.#items.length === 1 && !this.#options.othersMaySend()) return;
     await poll();
     const until = performance.now() + LIMITS.gatherMs;
     for (let turns = 0; turns < LIMITS.gatherTurnsMax; turns++) {

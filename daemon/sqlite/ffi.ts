@@ -84,6 +84,7 @@ const SYMBOLS = {
   sqlite3_reset: { parameters: ["pointer"], result: "void" },
   sqlite3_clear_bindings: { parameters: ["pointer"], result: "i32" },
   sqlite3_finalize: { parameters: ["pointer"], result: "void" },
+  sqlite3_stmt_status: { parameters: ["pointer", "i32", "i32"], result: "i32" },
   sqlite3_stmt_readonly: { parameters: ["pointer"], result: "i32" },
   sqlite3_bind_parameter_count: { parameters: ["pointer"], result: "i32" },
   sqlite3_bind_parameter_name: { parameters: ["pointer", "i32"], result: "pointer" },

@@ -8,6 +8,9 @@ import { RESULT } from "./errors.ts";
 import { sqlite, type StatementHandle } from "./ffi.ts";
 import { type BindValue, bindValue, columnJson } from "./values.ts";
 
+/** How often a statement was prepared anew, for a change of the schema: https://sqlite.org/c3ref/c_stmtstatus_counter.html */
+const STATUS_REPREPARE = 5;
+
 /** Parameters of a statement, by position or by bare name. */
 export type BindValues = readonly BindValue[] | Readonly<Record<string, BindValue>>;
 
@@ -31,6 +34,9 @@ export class Statement {
   /** Whether it cannot write to the database file. */
   readonly readOnly: boolean;
   #names: string[] | undefined;
+  #columnsJson: string | undefined;
+  /** How often it had been prepared anew when they were read. */
+  #columnsOf = 0;
 
   /** Takes over a handle; {@link Connection.prepare} makes statements. */
   constructor(connection: Connection, handle: StatementHandle, sql: string) {
@@ -138,8 +144,17 @@ export class Statement {
     return sqlite().sqlite3_column_count(this.#handle);
   }
 
-  /** The columns' names. */
-  columnNames(): string[] {
+  /** The columns' names as a JSON array. */
+  columnsJson(): string {
+    const prepared = sqlite().sqlite3_stmt_status(this.#handle, STATUS_REPREPARE, 0);
+    if (this.#columnsJson === undefined || prepared !== this.#columnsOf) {
+      this.#columnsOf = prepared;
+      this.#columnsJson = JSON.stringify(this.#columnNames());
+    }
+    return this.#columnsJson;
+  }
+
+  #columnNames(): string[] {
     return Array.from(
       { length: this.columnCount },
       (_, i) => Deno.UnsafePointerView.getCString(sqlite().sqlite3_column_name(this.#handle, i)!),

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { textOfUtf8 } from "../../client/utf8.ts";
+import { Buffer } from "node:buffer";
 import { blobText, rawTextText, Real, realText } from "../../client/values.ts";
 import { sqlite, type StatementHandle } from "./ffi.ts";
 
@@ -16,10 +18,9 @@ export type BindValue = null | boolean | number | bigint | string | Uint8Array<A
 const TRANSIENT = -1n;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Reused for every short text, in and out: a call of `encode` costs eight times as much. */
-const scratch = new Uint8Array(64 * 1024);
+const scratch = Buffer.alloc(64 * 1024);
 /** UTF-8 takes at most three bytes for a UTF-16 unit. */
 const SCRATCH_UNITS_MAX = scratch.length / 3;
 
@@ -76,11 +77,8 @@ export function columnJson(handle: StatementHandle, index: number): string {
 }
 
 function textJson(bytes: Uint8Array): string {
-  try {
-    return JSON.stringify(decoder.decode(bytes));
-  } catch {
-    return rawTextText(bytes);
-  }
+  const text = textOfUtf8(bytes);
+  return text === null ? rawTextText(bytes) : JSON.stringify(text);
 }
 
 /** The bytes of a column, valid until the next call of this function: the memory is SQLite's or the scratch buffer. */
