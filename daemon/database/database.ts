@@ -200,8 +200,9 @@ export class Database {
   }
 
   #maintain(): void | Promise<void> {
-    const { isOpen, lost, writer, checkpoints } = this.#file;
+    const { isOpen, lost, writer, checkpoints, readers } = this.#file;
     if (!isOpen || lost) return;
+    readers.endLast();
     if (this.#isReleaseDue) releaseMemory(writer);
     this.#isReleaseDue = false;
     const after = this.#closeDueAfter;

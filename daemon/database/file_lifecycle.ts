@@ -72,7 +72,7 @@ export class FileLifecycle {
       checkFiles: () => this.#checkFiles(),
       wake: options.wake,
     });
-    this.readers = new Readers(path, () => this.#checkFiles());
+    this.readers = new Readers(path, () => this.#checkFiles(), () => this.#writer.revision);
   }
 
   /** The writer; the last one, while the file is closed. */

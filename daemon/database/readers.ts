@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
@@ -37,6 +38,10 @@ export type QueryOutcome = QueryDone | SkylineError;
 class Reader {
   readonly connection: Connection;
   readonly #revision: Statement;
+  /** The revision of its snapshot; `undefined` while it has none. */
+  rev: number | undefined;
+  /** When it was taken, on the clock of `performance.now()`. */
+  takenAt = 0;
 
   constructor(path: string) {
     this.connection = Connection.open(path, { readOnly: true });
@@ -49,13 +54,15 @@ class Reader {
    *
    * @throws {SqliteError}
    */
-  beginSnapshot(): number {
+  beginSnapshot(now: number): number {
     this.#revision.step();
-    return this.#revision.integer(0);
+    this.takenAt = now;
+    return this.rev = this.#revision.integer(0);
   }
 
   endSnapshot(): void {
     this.#revision.reset();
+    this.rev = undefined;
   }
 
   close(): void {
@@ -68,7 +75,12 @@ class Reader {
 export class Readers {
   readonly #path: string;
   readonly #checkFiles: () => void;
+  readonly #revision: () => number;
   readonly #idle: Reader[] = [];
+  /** The one of the last quick query, with its snapshot, which ends in the loop's next turn. */
+  #last: Reader | undefined;
+  /** Whether that is to be. */
+  #endsLast = false;
   readonly #costly = new CostlyStatements();
   /** One less than readers: a quick query always finds one. */
   readonly #besideLoop = new Semaphore(LIMITS.readersMax - 1);
@@ -76,8 +88,12 @@ export class Readers {
   /** Queries answered since the start. */
   count = 0;
 
-  /** Readers of the file at `path`; `checkFiles` makes sure that it is open, and throws when another file is there now. */
-  constructor(path: string, checkFiles: () => void) {
+  /**
+   * Readers of the file at `path`; `checkFiles` makes sure that it is open, and throws when another file is there now;
+   * `revision` gives that of the last commit.
+   */
+  constructor(path: string, checkFiles: () => void, revision: () => number) {
+    this.#revision = revision;
     this.#path = path;
     this.#checkFiles = checkFiles;
   }
@@ -85,17 +101,17 @@ export class Readers {
   /** Answers a query: at once if it is quick. Its snapshot is taken before this returns. */
   query(query: Query): QueryOutcome | Promise<QueryOutcome> {
     this.count++;
+    const clock = new Clock();
     let reader: Reader | undefined;
     let rev = 0;
     try {
-      reader = this.#take();
-      rev = reader.beginSnapshot();
+      reader = this.#takeLast(clock.now) ?? this.#take();
+      rev = reader.rev ?? reader.beginSnapshot(clock.now);
       const { connection } = reader;
       const drive = { connection, costly: this.#costly, ...query };
-      const clock = new Clock();
       const execution = executeQuery(connection, query.sql, query.params);
       const result = driveInline(execution, drive, clock, clock.now + LIMITS.stepInlineMs);
-      this.#put(reader);
+      this.#putLast(reader);
       return { rev, ...result };
     } catch (error) {
       if (reader && error instanceof NotInline) {
@@ -105,6 +121,37 @@ export class Readers {
       if (isBusy(error)) return this.#tracked(this.#retry(query));
       return failureOf(error);
     }
+  }
+
+  /**
+   * A snapshot costs as much as a short query, for its locks: those that come in one turn of the loop share one. For our own
+   * commits it is as good as new; another process's may be missing for so long as two commits at one time may be seen apart.
+   */
+  #takeLast(now: number): Reader | undefined {
+    const last = this.#last;
+    if (last === undefined) return undefined;
+    this.#last = undefined;
+    const isFresh = last.rev === this.#revision() && now - last.takenAt < LIMITS.snapshotSharedMs;
+    if (!isFresh) last.endSnapshot();
+    return last;
+  }
+
+  #putLast(reader: Reader): void {
+    if (this.#last !== undefined) this.#put(this.#last);
+    this.#last = reader;
+    if (this.#endsLast) return;
+    this.#endsLast = true;
+    setImmediate(() => {
+      this.#endsLast = false;
+      this.endLast();
+    });
+  }
+
+  /** Ends the snapshot that is kept for the queries of this turn: it would be in the way of a checkpoint. */
+  endLast(): void {
+    if (this.#last === undefined) return;
+    this.#put(this.#last);
+    this.#last = undefined;
   }
 
   #take(): Reader {
@@ -149,7 +196,7 @@ export class Readers {
     try {
       if (!reader) {
         reader = this.#take();
-        rev = reader.beginSnapshot();
+        rev = reader.beginSnapshot(performance.now());
       }
       return { rev, ...await this.#runBeside(query, reader.connection) };
     } catch (error) {
@@ -189,6 +236,7 @@ export class Readers {
 
   /** Closes the connections that no query uses. */
   closeIdle(): void {
+    this.endLast();
     for (const reader of this.#idle.splice(0)) reader.close();
   }
 

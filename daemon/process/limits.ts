@@ -108,6 +108,8 @@ export const LIMITS = {
   costlyStatementsMax: 200,
   /** SQL up to so many UTF-16 units is kept prepared: longer text is rarely sent twice, and costs memory. */
   cachedSqlLengthMax: 10_000,
+  /** How old a snapshot may be that queries share: within it two processes cannot tell which came first. */
+  snapshotSharedMs: 1,
   /** Connections for reading, of one database: one for quick queries, the others for those off the loop. */
   readersMax: 9,
 
