@@ -102,7 +102,12 @@ function spawnDaemon(args: readonly string[]): Deno.ChildProcess {
 function runtimeArguments(): string[] {
   if (Deno.build.standalone) return [];
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
-  return ["run", "-A", "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc", main];
+  return [
+    "run",
+    "-A",
+    "--v8-flags=--expose-gc,--max-semi-space-size=4,--initial-heap-size=12,--single-threaded-gc",
+    main,
+  ];
 }
 
 /** What was typed, paths made absolute; the rest the child takes from the same environment. */

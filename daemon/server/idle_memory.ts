@@ -18,6 +18,12 @@ export interface IdleMemoryOptions {
   onGivenBack(): void;
   /** Gives memory back in steps; {@link giveBack} by default. */
   readonly giveBack?: () => Iterator<void>;
+  /** When; {@link LIMITS.memory} by default. */
+  readonly limits?: {
+    readonly quietMs: number;
+    readonly notesMin: number;
+    readonly pauseMs: number;
+  };
 }
 
 /**
@@ -25,7 +31,7 @@ export interface IdleMemoryOptions {
  * {@link IdleMemory.note}, which looks at no clock; while nothing happens no timer runs. It does not keep the process alive.
  */
 export class IdleMemory {
-  readonly #options: IdleMemoryOptions;
+  readonly #options: Required<IdleMemoryOptions>;
   /** What happened up to now, up to the last look, and up to when memory was given back last. */
   #noted = 0;
   #noticed = 0;
@@ -35,7 +41,7 @@ export class IdleMemory {
 
   /** Begins with the first note. */
   constructor(options: IdleMemoryOptions) {
-    this.#options = options;
+    this.#options = { giveBack, limits: LIMITS.memory, ...options };
   }
 
   /** A request has come or was answered, or a connection came or went. */
@@ -45,7 +51,7 @@ export class IdleMemory {
   }
 
   #lookLater(): void {
-    this.#timer = setTimeout(() => this.#look(), LIMITS.memory.quietMs).unref();
+    this.#timer = setTimeout(() => this.#look(), this.#options.limits.quietMs).unref();
   }
 
   #look(): void {
@@ -58,14 +64,15 @@ export class IdleMemory {
 
   /** A program that asks for a little every other second must not cost a collection each time. */
   #isWorthIt(): boolean {
-    return this.#noted - this.#givenBack >= LIMITS.memory.notesMin ||
-      performance.now() - this.#givenBackAt >= LIMITS.memory.pauseMs;
+    const { notesMin, pauseMs } = this.#options.limits;
+    return this.#noted - this.#givenBack >= notesMin ||
+      performance.now() - this.#givenBackAt >= pauseMs;
   }
 
   async #giveBack(): Promise<void> {
     const before = this.#noted;
     this.#options.release();
-    const steps = (this.#options.giveBack ?? giveBack)();
+    const steps = this.#options.giveBack();
     do {
       // A loop that waits reads what has come meanwhile: then it is not the time, and the note has started the timer.
       await sleep(1);
