@@ -7,7 +7,7 @@ import { kernel32 } from "./kernel32.ts";
 
 /**
  * Private memory in bytes: what nobody else could share. On Linux the anonymous pages, on Windows the private working set
- * (before Windows 10 22H2, which does not tell it, the private bytes), on macOS the footprint that Activity Monitor shows.
+ * (before Windows 10 22H2, which does not tell it, what is committed), on macOS the footprint that Activity Monitor shows.
  * `undefined` where the system does not tell it.
  */
 export function privateBytes(): number | undefined {
@@ -134,9 +134,9 @@ function anonymousBytes(): number | undefined {
 /** What SetProcessWorkingSetSize takes for: as few pages as possible for now. */
 const ALL_PAGES = 2n ** 64n - 1n;
 
-// PROCESS_MEMORY_COUNTERS_EX2, of which older systems know all but the last two fields
-const COUNTERS_EX_BYTES = 80, COUNTERS_EX2_BYTES = 96;
-const PRIVATE_USAGE_AT = 72, PRIVATE_WORKING_SET_AT = 80;
+// PROCESS_MEMORY_COUNTERS_EX2, of which older systems know the beginning
+const COUNTERS_BYTES = 72, COUNTERS_EX2_BYTES = 96;
+const PAGEFILE_USAGE_AT = 56, PRIVATE_WORKING_SET_AT = 80;
 
 function windowsPrivateBytes(): number | undefined {
   const { GetCurrentProcess, K32GetProcessMemoryInfo } = kernel32();
@@ -144,7 +144,7 @@ function windowsPrivateBytes(): number | undefined {
   for (
     const [bytes, at] of [
       [COUNTERS_EX2_BYTES, PRIVATE_WORKING_SET_AT],
-      [COUNTERS_EX_BYTES, PRIVATE_USAGE_AT],
+      [COUNTERS_BYTES, PAGEFILE_USAGE_AT],
     ]
   ) {
     const buffer = new Uint8Array(counters.buffer);
