@@ -55,6 +55,7 @@ daemonTest(
     await until(() => givenBack(it) === 1);
     const count =
       "with recursive c(i) as (select 1 union all select i + 1 from c) select count(*) from c";
+    await burst(it);
     const endless = it.client.ask({ type: "Query", sql: count, timeout_ms: 4_000 }, 20_000);
     await sleep(3_500);
     assert.equal(givenBack(it), 1, "while a query runs");
@@ -72,18 +73,18 @@ daemonTest(
 daemonTest("Daemon answers within 50 ms when it is giving memory back", async (it) => {
   await it.exec("create table t(a)");
   await until(() => givenBack(it) === 1);
-  await assertBelow(50, "An answer", async (attempt) => {
-    const before = givenBack(it);
-    const since = performance.now();
-    await burst(it);
-    // It begins at the second look after the first request, and takes some 30 ms.
-    await sleep(since + 2 * QUIET_MS + 2 + 6 * attempt - performance.now());
-    const askedAt = performance.now();
-    assert.equal((await it.client.ask({ type: "Ping" })).status, "ok");
-    const tookMs = performance.now() - askedAt;
-    await burst(it);
-    await until(() => givenBack(it) > before);
-    return tookMs;
+  await assertBelow(50, "The slowest answer", async () => {
+    const times: number[] = [];
+    for (const afterMs of [4, 14, 24]) {
+      const since = performance.now();
+      await burst(it);
+      // It begins at the second look after the first request, and takes some 30 ms.
+      await sleep(since + 2 * QUIET_MS + afterMs - performance.now());
+      const askedAt = performance.now();
+      assert.equal((await it.client.ask({ type: "Ping" })).status, "ok");
+      times.push(performance.now() - askedAt);
+    }
+    return Math.max(...times);
   });
 }, { args: debug });
 
