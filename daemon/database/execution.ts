@@ -257,6 +257,7 @@ function isBlank(connection: Connection, tail: string): boolean {
 // Each alternative ends at one place only: an ambiguous one would cost exponential time on a text of many comments.
 const BLANK = String.raw`(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*`;
 const VACUUM = new RegExp(String.raw`^${BLANK}VACUUM\b[^;]*(?:;${BLANK})?$`, "i");
+const SCHEMA_CHANGE = new RegExp(String.raw`^${BLANK}(?:CREATE|DROP|ALTER)\b`, "i");
 const STANDS_ALONE = new RegExp(String.raw`^${BLANK}(?:VACUUM|REINDEX)\b`, "i");
 
 /** Whether the SQL is a VACUUM and nothing else: it runs outside a transaction only, where a script must not. */
@@ -267,6 +268,11 @@ export function isVacuum(sql: string): boolean {
 /** Whether the SQL starts with what is long by nature and hardly looks at the progress handler. */
 export function standsAlone(sql: string): boolean {
   return mayStartWith(sql, "vr") && STANDS_ALONE.test(sql);
+}
+
+/** Whether the SQL starts with a change of the schema. */
+export function changesSchema(sql: string): boolean {
+  return mayStartWith(sql, "cda") && SCHEMA_CHANGE.test(sql);
 }
 
 /** Whether the first letter of the SQL is one of these, or comes after something else: quicker than a pattern. */

@@ -5,7 +5,7 @@
  */
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
-import { standsAlone } from "./execution.ts";
+import { changesSchema, standsAlone } from "./execution.ts";
 import { timeout } from "./failures.ts";
 import type { Write, WriteOutcome } from "./write.ts";
 
@@ -24,7 +24,8 @@ export class QueuedWrite {
   ) {
     this.deadline = write.deadline;
     this.alone = !write.atomic || write.statements.length > LIMITS.groupStatementsMax ||
-      write.statements.some(({ sql }) => standsAlone(sql));
+      // Undone, a change of the schema makes SQLite prepare all statements anew: who is alone can be put off.
+      write.statements.some(({ sql }) => standsAlone(sql) || changesSchema(sql));
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isVacuum, standsAlone } from "../../daemon/database/execution.ts";
+import { changesSchema, isVacuum, standsAlone } from "../../daemon/database/execution.ts";
 
 Deno.test("isVacuum() sees a VACUUM behind white space, comments and semicolons", () => {
   for (
@@ -49,4 +49,13 @@ Deno.test("isVacuum() takes no time on a text of many comments", () => {
     assert.ok(!isVacuum(unit.repeat(100_000 / unit.length) + "x"));
   }
   assert.ok(performance.now() - started < 500);
+});
+
+Deno.test("changesSchema() sees what a statement starts with", () => {
+  for (const sql of ["create table t(a)", " /* a */ DROP TABLE t", "-- a\nalter table t add b"]) {
+    assert.ok(changesSchema(sql), sql);
+  }
+  for (const sql of ["delete from t", "created", "insert into t values ('create table')"]) {
+    assert.ok(!changesSchema(sql), sql);
+  }
 });
