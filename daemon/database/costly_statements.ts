@@ -4,6 +4,7 @@
  * @module
  */
 import { LIMITS } from "../process/limits.ts";
+import type { Write } from "./write.ts";
 
 /**
  * How a statement is stepped. `inline`: on the loop, under the clock. `mixed`: off the loop until a step was cheap, then
@@ -18,6 +19,12 @@ export class CostlyStatements {
   /** How this SQL is to be stepped. */
   steppingOf(sql: string): Stepping {
     return this.#stepping.size === 0 ? "inline" : this.#stepping.get(key(sql)) ?? "inline";
+  }
+
+  /** Whether a statement of a write is known to be costly. */
+  holds({ statements }: Write): boolean {
+    return this.#stepping.size > 0 &&
+      statements.some(({ sql }) => this.steppingOf(sql) !== "inline");
   }
 
   /** This SQL held the loop: next time one way further off it. */

@@ -65,6 +65,7 @@ export class GroupCommit {
     let revision = before;
     let resultUnits = 0;
     for (const member of members) {
+      member.alone ||= this.#costly.holds(member.write);
       if (member.alone || resultUnits > WIRE_LIMITS.frameBytesMax) break;
       if (outcomes.length > 0 && clock.now > until) break;
       const outcome = this.#executeMember(member, revision, clock, warily);
