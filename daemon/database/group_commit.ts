@@ -3,23 +3,27 @@
  *
  * @module
  */
+import { SkylineError } from "../../client/errors.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Commit } from "./commit.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
 import { Clock, driveInline, NotInline } from "./drivers.ts";
 import { executeWrite } from "./execution.ts";
+import { FailedLately } from "./failed_lately.ts";
 import { type QueuedWrite, refusalOf } from "./queued_write.ts";
 import { checkForeignKeys } from "./transaction.ts";
 import { isDone, type Write, type WriteOutcome } from "./write.ts";
 import { BUSY } from "./write_queue.ts";
 
+/** Instead of an outcome: a member failed without a savepoint, so that what it did cannot be told from the others'. */
+const UNDO_ALL = Symbol("undo all");
+
 /** Commits groups from the front of a queue. */
 export class GroupCommit {
   readonly #commit: Commit;
   readonly #costly: CostlyStatements;
-  /** How many more groups are executed warily: with a savepoint for each member, so that one that fails can be undone. */
-  #waryGroups = 0;
+  readonly #failed = new FailedLately();
 
   /** Leaves what `costly` knows to the lone commit. */
   constructor(commit: Commit, costly: CostlyStatements) {
@@ -39,14 +43,12 @@ export class GroupCommit {
 
   #run(queued: readonly QueuedWrite[]): number | Promise<number> {
     const { transaction } = this.#commit.writer;
+    this.#failed.nextGroup();
     let members = queued;
-    for (;;) {
+    for (let waryOfAll = false;; waryOfAll = true) {
       if (!transaction.begin()) return BUSY;
-      const outcomes = this.#execute(members, this.#waryGroups > 0);
-      if (outcomes !== null) {
-        this.#waryGroups = Math.max(0, this.#waryGroups - 1);
-        return this.#finish(queued, outcomes);
-      }
+      const outcomes = this.#execute(members, waryOfAll);
+      if (outcomes !== null) return this.#finish(queued, outcomes);
       transaction.rollback();
       // If a member cannot be in a group, those before it are run again as one of their own; it comes next, alone.
       const alone = members.findIndex(({ alone }) => alone);
@@ -55,8 +57,13 @@ export class GroupCommit {
     }
   }
 
-  /** Executes members up to one that has to run alone, or a bound; `null` when the transaction has to begin anew. */
-  #execute(members: readonly QueuedWrite[], warily: boolean): WriteOutcome[] | null {
+  /**
+   * Executes members up to one that has to run alone, or a bound; `null` when the transaction has to begin anew.
+   *
+   * Most groups have no member that fails, and need no savepoints. If one does fail, its group begins anew, with a savepoint
+   * for each member; in the next ones only those have one whose requests failed lately.
+   */
+  #execute(members: readonly QueuedWrite[], waryOfAll: boolean): WriteOutcome[] | null {
     const { connection, once, revision: before } = this.#commit.writer;
     once.discard();
     const outcomes: WriteOutcome[] = [];
@@ -68,7 +75,8 @@ export class GroupCommit {
       member.alone ||= this.#costly.holds(member.write);
       if (member.alone || resultUnits > WIRE_LIMITS.frameBytesMax) break;
       if (outcomes.length > 0 && clock.now > until) break;
-      const outcome = this.#executeMember(member, revision, clock, warily);
+      const warily = waryOfAll || this.#failed.has(member.source);
+      const outcome = this.#executeMember(member.write, revision, clock, warily);
       // The next savepoint would start a transaction of its own and its release commit it, without the others.
       if (connection.autocommit) {
         member.alone = true;
@@ -79,40 +87,38 @@ export class GroupCommit {
         if (warily) break;
         return null;
       }
-      if (!warily && this.#waryGroups > 0) return null;
+      if (outcome === UNDO_ALL) return null;
+      if (outcome instanceof SkylineError) this.#failed.note(member.source);
       outcomes.push(outcome);
       if (!isDone(outcome)) continue;
       revision = outcome.rev;
       resultUnits += outcome.results?.length ?? 0;
-    }
-    if (!warily && connection.violatesDeferredForeignKeys) {
-      this.#waryGroups = LIMITS.waryGroups;
-      return null;
     }
     return outcomes;
   }
 
   /** A member's outcome should the group commit; `null` when it cannot be executed inline. */
   #executeMember(
-    { write }: QueuedWrite,
+    write: Write,
     revision: number,
     clock: Clock,
     warily: boolean,
-  ): WriteOutcome | null {
+  ): WriteOutcome | typeof UNDO_ALL | null {
     const { once } = this.#commit.writer;
     const recalled = once.recall(write);
     if (recalled) return recalled;
     const outcome = once.recallKey(write) ?? refusalOf(write, revision, clock.now) ??
       this.#executeNew(write, revision, clock, warily);
-    if (outcome) once.note(write, outcome);
+    if (outcome && outcome !== UNDO_ALL) once.note(write, outcome);
     return outcome;
   }
 
-  /**
-   * Most groups have no member that fails, and need no savepoints. If one does fail, its group begins anew, and it and the
-   * next ones are executed warily: who fails all day costs a savepoint for each member, and seldom more.
-   */
-  #executeNew(write: Write, revision: number, clock: Clock, warily: boolean): WriteOutcome | null {
+  #executeNew(
+    write: Write,
+    revision: number,
+    clock: Clock,
+    warily: boolean,
+  ): WriteOutcome | typeof UNDO_ALL | null {
     const { connection, transaction, once } = this.#commit.writer;
     if (warily) transaction.savepoint();
     try {
@@ -120,17 +126,14 @@ export class GroupCommit {
       const execution = executeWrite(connection, write);
       const executed = driveInline(execution, drive, clock, clock.now + LIMITS.groupMs);
       const done = { rev: revision + 1, ...executed };
-      if (warily) checkForeignKeys(connection);
+      checkForeignKeys(connection);
       once.storeKey(write, done);
       if (warily) transaction.release();
       return done;
     } catch (error) {
-      const isInline = !(error instanceof NotInline);
-      if (!connection.autocommit) {
-        if (warily) transaction.undo();
-        else if (isInline) this.#waryGroups = LIMITS.waryGroups;
-      }
-      return isInline ? this.#commit.failure(error) : null;
+      if (warily && !connection.autocommit) transaction.undo();
+      if (error instanceof NotInline) return null;
+      return warily ? this.#commit.failure(error) : UNDO_ALL;
     }
   }
 

@@ -73,7 +73,7 @@ export const LIMITS = {
   // Groups
   /** Requests that share a commit. */
   groupRequestsMax: 1_000,
-  /** After a failure in a group without savepoints so many groups have them: who failed once may do so again. */
+  /** For so many groups what a connection sends has savepoints after a request of it failed: it may do so again. */
   waryGroups: 100,
   /** Execution time after which a group takes no more requests. */
   groupMs: 20,

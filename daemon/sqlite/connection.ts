@@ -286,8 +286,8 @@ export class Connection {
     sqlite().sqlite3_db_status(
       this.#handle,
       DBSTATUS_DEFERRED_FKS,
-      dbStatusBytes,
-      dbStatusBytes.subarray(4),
+      dbStatusNow,
+      dbStatusHighest,
       0,
     );
     return dbStatus[0] !== 0;
@@ -332,7 +332,8 @@ export class Connection {
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const dbStatus = new Int32Array(2);
-const dbStatusBytes = new Uint8Array(dbStatus.buffer);
+const dbStatusNow = new Uint8Array(dbStatus.buffer, 0, 4);
+const dbStatusHighest = new Uint8Array(dbStatus.buffer, 4, 4);
 
 function errorOf(handle: DatabaseHandle, code: number): SqliteError {
   const lib = sqlite();

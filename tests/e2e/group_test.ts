@@ -137,6 +137,14 @@ daemonTest(
       ["ok", "error", "ok", "ok", "error", "ok"],
       JSON.stringify(answers),
     );
+    // Also where no other fails, and after all that has.
+    for (const id of [18, 19]) {
+      const [child, parent] = await together(it.client, [
+        `insert into child(p) values (${id})`,
+        `insert into parent values (${id})`,
+      ]);
+      assert.deepEqual([child.status, parent.status], ["error", "ok"], `${id}`);
+    }
     assert.deepEqual(await it.rows("pragma foreign_key_check"), []);
     assert.deepEqual(await it.rows("select p from child"), [[8]]);
     assert.deepEqual(await it.rows("select n from t where n >= 50"), []);

@@ -112,6 +112,7 @@ daemonTest("ExecBatch behind an endless one waits no longer than its own deadlin
   await it.exec("create table t(a)");
   const endless = { type: "ExecBatch", stmts: [{ sql: ENDLESS_COUNT }], timeout_ms: 3_000 };
   await it.client.begin(endless);
+  await sleep(300); // it came first
   const started = performance.now();
   const late = await other.ask({
     type: "ExecBatch",
