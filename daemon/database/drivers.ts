@@ -45,13 +45,20 @@ export function driveInline<T>(
   untilMs: number,
 ): T {
   let next = execution.next();
+  let current: Statement | undefined;
+  let since = 0;
   while (!next.done) {
     const statement = next.value;
+    if (statement !== current) since = clock.now;
+    current = statement;
     let row: boolean;
     try {
-      if (clock.now > untilMs || drive.costly.steppingOf(statement.sql) !== "inline") {
+      if (clock.now > untilMs) {
+        // Many rows, each of them cheap.
+        if (clock.now - since > LIMITS.stepInlineMs) drive.costly.mark(statement.sql);
         throw new NotInline();
       }
+      if (drive.costly.steppingOf(statement.sql) !== "inline") throw new NotInline();
       const started = clock.now;
       try {
         row = stepUntil(statement, drive, started + LIMITS.stepInlineMs);
@@ -62,6 +69,7 @@ export function driveInline<T>(
       next = execution.throw(error);
       continue;
     }
+    if (!row) current = undefined;
     next = execution.next(row);
   }
   return next.value;

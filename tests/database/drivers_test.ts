@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
-import { driveBeside, NotInline } from "../../daemon/database/drivers.ts";
+import { Clock, driveBeside, driveInline, NotInline } from "../../daemon/database/drivers.ts";
 import { executeWrite } from "../../daemon/database/execution.ts";
 import { TemporaryConnection } from "../sqlite/temporary_connection.ts";
 
@@ -38,4 +38,31 @@ Deno.test("driveBeside() remembers a statement as costly when its steps take lon
       m(j) as (select 1 union all select j + 1 from m where j < 300)
     select i, (select sum(j * i) from m) from n`;
   assert.ok(!await isForgotten(sql));
+});
+
+/** Whether the first statement of a write is known to be costly after the write took over 20 ms inline. */
+function isCostlyAfter(sql: string, times: number): boolean {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec("create table t(v)");
+  const costly = new CostlyStatements();
+  const clock = new Clock();
+  const deadline = clock.now + 10_000;
+  const statements = Array.from({ length: times }, () => ({ sql, params: [] }));
+  const write = { statements, atomic: true, results: false, deadline, units: 100 };
+  const execution = executeWrite(connection, write);
+  assert.throws(
+    () => driveInline(execution, { connection, costly, deadline }, clock, clock.now + 20),
+    NotInline,
+  );
+  return costly.steppingOf(sql) !== "inline";
+}
+
+Deno.test("driveInline() remembers a statement as costly that returns rows without end", () => {
+  const endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
+  assert.ok(isCostlyAfter(endless, 1));
+});
+
+Deno.test("driveInline() does not remember a statement as costly that is one of very many", () => {
+  assert.ok(!isCostlyAfter("insert into t values (1)", 200_000));
 });
