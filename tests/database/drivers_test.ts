@@ -44,7 +44,7 @@ Deno.test("driveBeside() remembers a statement as costly when its steps take lon
 function isCostlyAfter(sql: string, times: number): boolean {
   using temporary = new TemporaryConnection();
   const { connection } = temporary;
-  connection.exec("create table t(v)");
+  connection.exec("create table t(v); begin");
   const costly = new CostlyStatements();
   const clock = new Clock();
   const deadline = clock.now + 10_000;
