@@ -22,7 +22,7 @@ export const SOURCE: Program = {
     Deno.execPath(),
     "run",
     "-A",
-    "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc",
+    "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
     fileURLToPath(new URL("../daemon/main.ts", import.meta.url)),
   ],
   description: `from source on Deno ${Deno.version.deno}`,

@@ -26,7 +26,7 @@ export const source: Program = [
   "run",
   "-A",
   "--quiet",
-  "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc",
+  "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
   SOURCE,
 ];
 

@@ -69,7 +69,7 @@ export async function compile(
     await checkLock(lock);
     await run(deno, [
       ...["compile", ...resolution, "--no-check", "--allow-all", "--include", library],
-      "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc",
+      "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
       ...["--target", target, "--output", output, await bundle(deno, entry, folder, resolution)],
     ], runtimeFor(target));
   } finally {

@@ -105,7 +105,7 @@ function runtimeArguments(): string[] {
   return [
     "run",
     "-A",
-    "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc",
+    "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
     main,
   ];
 }
