@@ -6,6 +6,7 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connect } from "../client/mod.ts";
+import { V8_FLAGS } from "../daemon/process/v8_flags.ts";
 import { compile } from "../tools/compile.ts";
 
 const READY_MS_MAX = 30_000;
@@ -22,7 +23,7 @@ export const SOURCE: Program = {
     Deno.execPath(),
     "run",
     "-A",
-    "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
+    V8_FLAGS,
     fileURLToPath(new URL("../daemon/main.ts", import.meta.url)),
   ],
   description: `from source on Deno ${Deno.version.deno}`,

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EXIT } from "../daemon/commands/exit_code.ts";
+import { V8_FLAGS } from "../daemon/process/v8_flags.ts";
 
 const SOURCE = fileURLToPath(new URL("../daemon/main.ts", import.meta.url));
 const READY_MS_MAX = 30_000;
@@ -26,7 +27,7 @@ export const source: Program = [
   "run",
   "-A",
   "--quiet",
-  "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
+  V8_FLAGS,
   SOURCE,
 ];
 

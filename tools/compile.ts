@@ -12,6 +12,7 @@
 import { basename, dirname, extname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
+import { V8_FLAGS } from "../daemon/process/v8_flags.ts";
 import { bundledLibraryPath, LIBRARY_BUILD } from "../daemon/sqlite/library.ts";
 import { buildSqlite } from "./build_sqlite.ts";
 
@@ -69,7 +70,7 @@ export async function compile(
     await checkLock(lock);
     await run(deno, [
       ...["compile", ...resolution, "--no-check", "--allow-all", "--include", library],
-      "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
+      V8_FLAGS,
       ...["--target", target, "--output", output, await bundle(deno, entry, folder, resolution)],
     ], runtimeFor(target));
   } finally {

@@ -12,6 +12,7 @@ import type { PingAnswer } from "../../client/protocol.ts";
 import type { DaemonConfig, StartOptions } from "../process/config.ts";
 import { keepStandardHandles } from "../process/kernel32.ts";
 import { findInstance } from "../process/single_instance.ts";
+import { V8_FLAGS } from "../process/v8_flags.ts";
 import { ERROR_PREFIX, EXIT } from "./exit_code.ts";
 import { print, printError } from "./output.ts";
 
@@ -102,12 +103,7 @@ function spawnDaemon(args: readonly string[]): Deno.ChildProcess {
 function runtimeArguments(): string[] {
   if (Deno.build.standalone) return [];
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
-  return [
-    "run",
-    "-A",
-    "--v8-flags=--expose-gc,--max-semi-space-size=4,--single-threaded-gc,--heap-growing-percent=200",
-    main,
-  ];
+  return ["run", "-A", V8_FLAGS, main];
 }
 
 /** What was typed, paths made absolute; the rest the child takes from the same environment. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
+import config from "../../deno.json" with { type: "json" };
+import { V8_FLAGS } from "../../daemon/process/v8_flags.ts";
 import { bundledLibraryPath } from "../../daemon/sqlite/library.ts";
 import { compile } from "../../tools/compile.ts";
 
@@ -44,4 +46,8 @@ Deno.test("compile() takes an entry that imports no package", {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("the task start runs V8 as the executable does", () => {
+  assert.ok(config.tasks.start.command.includes(` ${V8_FLAGS} `), config.tasks.start.command);
 });
