@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildSqlite } from "../tools/build_sqlite.ts";
+import { runCommand, UsageError } from "./command.ts";
 import { findProgram, type Program } from "./daemon_under_test.ts";
 import { type Figures, figuresOf } from "./figures.ts";
 import { commitOf, describeMachine, isInMemory } from "./machine.ts";
@@ -48,9 +49,6 @@ interface Options {
   readonly folder?: string;
   readonly results?: string;
 }
-
-/** A mistake in the options, for the user. */
-class UsageError extends Error {}
 
 function readOptions(args: string[]): Options | null {
   const { values } = parseArgs({
@@ -171,11 +169,4 @@ async function runBench(options: Options, folder: string): Promise<Run> {
   };
 }
 
-try {
-  await main(Deno.args);
-} catch (error) {
-  const isUsage = error instanceof UsageError ||
-    (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
-  console.error(isUsage ? `${(error as Error).message}\n\n${USAGE}` : error);
-  Deno.exit(isUsage ? 2 : 1);
-}
+await runCommand(main, USAGE);

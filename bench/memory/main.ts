@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildSqlite } from "../../tools/build_sqlite.ts";
+import { runCommand, UsageError } from "../command.ts";
 import { findProgram, type Program, startDaemon } from "../daemon_under_test.ts";
 import { commitOf, describeMachine } from "../machine.ts";
 import { renderSvg } from "../svg.ts";
@@ -36,9 +37,6 @@ interface Options extends PatternOptions {
   readonly fromSource: boolean;
   readonly results: string | undefined;
 }
-
-/** A mistake in the options, for the user. */
-class UsageError extends Error {}
 
 function readOptions(args: string[]): Options | null {
   const { values } = parseArgs({
@@ -129,11 +127,4 @@ async function runPatterns(options: Options, folder: string): Promise<MemoryRun>
   };
 }
 
-try {
-  await main(Deno.args);
-} catch (error) {
-  const isUsage = error instanceof UsageError ||
-    (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
-  console.error(isUsage ? `${(error as Error).message}\n\n${USAGE}` : error);
-  Deno.exit(isUsage ? 2 : 1);
-}
+await runCommand(main, USAGE);

@@ -1,23 +1,15 @@
 /** The bench, as it is run by hand, but for a moment only: its figures mean nothing here. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { targetResults } from "../../bench/targets.ts";
 import type { Figures } from "../../bench/figures.ts";
 import { ratesPlot } from "../../bench/plot.ts";
 import { renderSvg } from "../../bench/svg.ts";
+import { runBench } from "./bench_command.ts";
 
-const MAIN = fileURLToPath(new URL("../../bench/main.ts", import.meta.url));
 const RUN_MS_MAX = 60_000;
 
-async function bench(...args: string[]) {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", MAIN, ...args],
-    signal: AbortSignal.timeout(RUN_MS_MAX),
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), log: decoder.decode(stderr) };
-}
+const bench = (...args: string[]) => runBench("main.ts", RUN_MS_MAX, args);
 
 function figures(name: string, perSecond: number, p50 = 1, p999 = 1): Figures {
   return {

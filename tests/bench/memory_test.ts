@@ -1,22 +1,14 @@
 /** The bench of memory, as it is run by hand, but for a moment only. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { runBench } from "./bench_command.ts";
 
-const MAIN = fileURLToPath(new URL("../../bench/memory/main.ts", import.meta.url));
 const RUN_MS_MAX = 60_000;
 
 const ignore = Deno.build.os !== "linux";
 if (ignore) console.log("Skipping the bench of memory: only Linux tells that of another process");
 
-async function bench(...args: string[]) {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", MAIN, ...args],
-    signal: AbortSignal.timeout(RUN_MS_MAX),
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), log: decoder.decode(stderr) };
-}
+const bench = (...args: string[]) => runBench("memory/main.ts", RUN_MS_MAX, args);
 
 Deno.test("bench:memory measures a pattern, and draws it", { ignore }, async () => {
   const results = await Deno.makeTempDir({ prefix: "skylinedb-bench-test-" });
