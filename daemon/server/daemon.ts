@@ -185,11 +185,12 @@ export class Daemon implements Host {
     const listeners = this.#listeners();
     await Promise.all(listeners.map((listener) => listener.stopAccepting()));
     await Promise.all(listeners.map((listener) => listener.idle()));
-    for (const { database, path, instance } of this.#files) {
-      await database.close().catch((error) =>
-        this.#log.error("Closing failed", { database: path, error })
+    for (const file of this.#files) {
+      await file.database.close().catch((error) =>
+        this.#log.error("Closing failed", { database: file.path, error })
       );
-      instance.release();
+      // Not before: it changes when another file has come to the path.
+      file.instance.release();
     }
   }
 

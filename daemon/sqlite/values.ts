@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { textOfUtf8 } from "../../client/utf8.ts";
 import { Buffer } from "node:buffer";
+import { textOfUtf8 } from "../../client/utf8.ts";
 import { blobText, rawTextText, Real, realText } from "../../client/values.ts";
 import { sqlite, type StatementHandle } from "./ffi.ts";
 
@@ -19,7 +19,7 @@ const TRANSIENT = -1n;
 
 const encoder = new TextEncoder();
 
-/** Reused for every short text, in and out: a call of `encode` costs eight times as much. */
+/** Reused for every short text, in and out: a call of `encode` costs eight times as much. A Buffer, which decodes quickest. */
 const scratch = Buffer.alloc(64 * 1024);
 /** UTF-8 takes at most three bytes for a UTF-16 unit. */
 const SCRATCH_UNITS_MAX = scratch.length / 3;
