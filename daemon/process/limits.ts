@@ -10,12 +10,16 @@ export const LIMITS = {
   // Connections
   /** Connections of one endpoint. At its 255th client a Windows pipe's listener stops for ever; 14 are room for races. */
   connectionsMax: 240,
-  /** How long a listener that failed waits before it listens anew; the least if it had worked for a while. */
-  listenPauseMs: { min: 20, max: 1_000, settledAfter: 5_000 },
+  /** How long a listener whose accepting failed waits before it goes on; the least if it had worked for a while. */
+  acceptPauseMs: { min: 20, max: 1_000, settledAfter: 5_000 },
   /** Connections that may at once be told that they are too many; more are closed without a word. */
   connectionsRefusedMax: 10,
   /** From so many on, those that never sent anything make room, the longest silent first. */
   connectionsCrowded: 200,
+  /** Bytes that a connection is read at a time: more, `factor` times, when as many came; that is what one costs that is silent. */
+  readBytes: { min: 8 * 1024, max: 64 * 1024, factor: 4 },
+  /** Answers that are one write at most, in UTF-16 units, if they are several. */
+  writeUnitsMax: 1024 * 1024,
   /** Requests of one connection that wait for their answers; past it the connection is not read further. */
   connectionRequestsMax: 1_024,
   /** Bytes of these requests, and separately of answers that the client does not fetch. */

@@ -22,15 +22,6 @@ export function privateBytes(): number | undefined {
 }
 
 /**
- * Has the allocator map large blocks by themselves, so that their untouched pages cost nothing and freed ones go back at
- * once: a connection's read buffer has 64 KiB, of which small requests touch the first page. To be called once, before there
- * are any. Only for glibc.
- */
-export function tuneAllocator(): void {
-  mapsLarge = glibc()?.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN) === 1;
-}
-
-/**
  * Gives back what this process does not need: collects garbage, shrinks the heap, and then returns what the C library has
  * free. V8 does none of this by itself without traffic. Each step holds the loop for a moment, 20 ms at most for the
  * heap of a daemon at rest; between them the caller can let others go on, or leave it at that.
@@ -59,64 +50,19 @@ function trim(): void {
       darwin()?.malloc_zone_pressure_relief(null, 0n);
       return;
     default:
-      trimGlibc();
+      glibc()?.malloc_trim(0n);
   }
 }
 
 // Linux
 
-/** https://man7.org/linux/man-pages/man3/mallopt.3.html */
-const M_MMAP_THRESHOLD = -3;
-const MAPPED_BYTES_MIN = 64 * 1024;
-const IS_MAPPED = 2;
-/** Large ones first: each takes a page for what the C library writes before it. */
-const PLUG_BYTES_MAX = 16 * 1024 * 1024;
-/** There are some dozens, unless blocks cannot be mapped any more. */
-const PLUGS_MAX = 500;
-
 const GLIBC = {
-  free: { parameters: ["pointer"], result: "void" },
-  malloc: { parameters: ["usize"], result: "pointer" },
-  mallopt: { parameters: ["i32", "i32"], result: "i32" },
   malloc_trim: { parameters: ["usize"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 const glibc = once(() =>
   Deno.build.os === "linux" ? Deno.dlopen("libc.so.6", GLIBC).symbols : null
 );
-
-/** Whether {@link tuneAllocator} has done its work. Else the bound moves by itself. */
-let mapsLarge = false;
-/** Blocks that keep the holes of the heap. */
-const plugs: Deno.PointerObject[] = [];
-
-/**
- * Only what fits into no hole of the heap is mapped by itself. A read buffer that came into a hole would be cleared there,
- * 64 KiB of memory: so the holes, whose pages have just been given back, are taken by blocks that nobody touches.
- */
-function trimGlibc(): void {
-  const c = glibc();
-  if (c === null) return;
-  for (const plug of plugs.splice(0)) c.free(plug);
-  c.malloc_trim(0n);
-  if (!mapsLarge) return;
-  for (let bytes = PLUG_BYTES_MAX; bytes >= MAPPED_BYTES_MIN && plugs.length < PLUGS_MAX;) {
-    const plug = c.malloc(BigInt(bytes));
-    if (plug === null) return;
-    if (!isMapped(plug)) {
-      plugs.push(plug);
-      continue;
-    }
-    c.free(plug);
-    bytes /= 2;
-  }
-}
-
-/** As the size before a block says. */
-function isMapped(block: Deno.PointerObject): boolean {
-  const size = Deno.UnsafePointer.offset(block, -8)!;
-  return (new Deno.UnsafePointerView(size).getUint32() & IS_MAPPED) !== 0;
-}
 
 function anonymousBytes(): number | undefined {
   try {

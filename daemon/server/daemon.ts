@@ -10,7 +10,7 @@ import { cannotOpen, prepareFile } from "../database/database_file.ts";
 import type { DaemonConfig } from "../process/config.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
-import { privateBytes, tuneAllocator } from "../process/memory.ts";
+import { privateBytes } from "../process/memory.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 import { acquireInstance, type Instance, tryInstance } from "../process/single_instance.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../sqlite/ffi.ts";
@@ -222,6 +222,5 @@ function acceptedBy(listeners: readonly Listener[]): number {
  * @throws {AlreadyRunningError} when a file is served already.
  */
 export function startDaemon(config: DaemonConfig, log: Log): Promise<Daemon> {
-  tuneAllocator();
   return Daemon.start(config, log);
 }

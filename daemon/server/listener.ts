@@ -3,25 +3,21 @@
  *
  * @module
  */
-import { connect, createServer, type Server, type Socket } from "node:net";
-import process from "node:process";
+import { connect } from "node:net";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
+import type { Acceptor, Channel } from "./channel.ts";
+import { PipeAcceptor } from "./pipe_acceptor.ts";
 import { quiet } from "./quiet.ts";
 import { Session, type SessionOptions } from "./session.ts";
+import { UnixAcceptor } from "./unix_acceptor.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
 
 /** Listens at one endpoint and keeps its connections. */
 export class Listener {
   readonly endpoint: string;
-  #server: Server;
-  /** Set while it is about to listen anew. */
-  #again: ReturnType<typeof setTimeout> | undefined;
-  /** How long it waits before it listens anew, in milliseconds, and when it last did. */
-  #pauseMs: number = LIMITS.listenPauseMs.min;
-  #listenedAt = 0;
-  #isStopping = false;
+  #acceptor: Acceptor | undefined;
   readonly #options: Omit<SessionOptions, "onClose">;
   readonly #sessions = new Set<Session>();
   /** Connections that were accepted since the start. */
@@ -30,14 +26,6 @@ export class Listener {
   private constructor(endpoint: string, options: Omit<SessionOptions, "onClose">) {
     this.endpoint = endpoint;
     this.#options = options;
-    this.#server = this.#newServer();
-  }
-
-  #newServer(): Server {
-    // Half open: on Unix a client may end its side, and still wait for its answers.
-    const server = createServer({ allowHalfOpen: true }, (socket) => this.#connected(socket));
-    server.on("error", (error) => server === this.#server && this.#failed(error));
-    return server;
   }
 
   /**
@@ -52,7 +40,6 @@ export class Listener {
     try {
       await listener.#listen();
     } catch (error) {
-      clearTimeout(listener.#again);
       throw cannotListen(endpoint, (error as Error).message);
     }
     return listener;
@@ -69,62 +56,30 @@ export class Listener {
   }
 
   async #listen(): Promise<void> {
-    const server = this.#server;
-    // A pipe has as many instances as this says, 4 by default; past the last one its listener stops for ever.
-    process.env.NODE_PENDING_PIPE_INSTANCES = "254";
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject);
-        // Deno 2.6's Unix listener stops for ever after so many connections in all, 512 by default.
-        server.listen({ path: this.endpoint, backlog: 1_000_000_000 }, () => {
-          server.off("error", reject);
-          resolve();
-        });
-      });
-    } finally {
-      delete process.env.NODE_PENDING_PIPE_INSTANCES;
-    }
-    if (!IS_WINDOWS) Deno.chmodSync(this.endpoint, 0o600);
-    this.#listenedAt = performance.now();
+    const open = IS_WINDOWS ? PipeAcceptor.open : UnixAcceptor.open;
+    this.#acceptor = await open(this.endpoint, {
+      accepted: (channel) => this.#connected(channel),
+      failed: (error) =>
+        this.#options.log.error("Accepting connections failed, trying again", {
+          endpoint: this.endpoint,
+          error,
+        }),
+      blocked: () => this.#closeIdle(),
+    });
   }
 
-  /**
-   * Once accepting has failed it may never succeed again: a pipe's listener is gone after its 255th client, or after one
-   * that left while it was being accepted; on Unix, Deno 2.9's after a shortage of file descriptors. So it listens anew.
-   */
-  #failed(error: Error): void {
-    if (this.#isStopping || this.#again !== undefined) return;
-    const { min, max, settledAfter } = LIMITS.listenPauseMs;
-    const isNew = performance.now() - this.#listenedAt > settledAfter;
-    this.#pauseMs = isNew ? min : Math.min(2 * this.#pauseMs, max);
-    this.#options.log.error("Listener failed, listening anew", { endpoint: this.endpoint, error });
-    this.#server.close();
-    this.#again = setTimeout(() => this.#listenAnew(), this.#pauseMs);
+  #closeIdle(): void {
+    for (const session of this.#sessions) session.idle().then(() => session.close());
   }
 
-  async #listenAnew(): Promise<void> {
-    this.#server = this.#newServer();
-    try {
-      await this.#listen();
-      this.#again = undefined;
-    } catch (error) {
-      this.#again = undefined;
-      // While a pipe has connections, Windows may refuse another listener: those end as they become idle.
-      if (IS_WINDOWS) {
-        for (const session of this.#sessions) session.idle().then(() => session.close());
-      }
-      this.#failed(error as Error);
-    }
-  }
-
-  #connected(socket: Socket): void {
+  #connected(channel: Channel): void {
     this.accepted++;
     // Those that are being refused hold their places for a moment too, and a pipe has no more than 254.
     if (this.#sessions.size >= LIMITS.connectionsMax + LIMITS.connectionsRefusedMax) {
-      socket.destroy();
+      channel.destroy();
       return;
     }
-    const session = new Session(socket, {
+    const session = new Session(channel, {
       ...this.#options,
       onClose: (closed) => this.#sessions.delete(closed),
     });
@@ -160,11 +115,9 @@ export class Listener {
    * are refused in words: a connection that is not accepted breaks without any.
    */
   async stopAccepting(): Promise<void> {
-    this.#isStopping = true;
-    clearTimeout(this.#again);
     this.#hide();
     await quiet(() => this.accepted);
-    this.#server.close();
+    this.#acceptor?.close();
   }
 
   /** So that it is not found any more. A pipe has no name to take away. */

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
 import { nextTick } from "node:process";
 import { SkylineError } from "../../client/errors.ts";
 import { FrameDecoder } from "../../client/frame.ts";
@@ -14,6 +13,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import type { AnswerTimes } from "./answer_times.ts";
 import { errorAnswer, framesOf } from "./answers.ts";
+import type { Channel } from "./channel.ts";
 import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
 import type { Caller, Router, Served } from "./router.ts";
@@ -48,7 +48,7 @@ interface Slot {
 /** A connection that is open. */
 export class Session implements Caller {
   readonly home: Served;
-  readonly #socket: Socket;
+  readonly #channel: Channel;
   readonly #options: SessionOptions;
   readonly #decoder = new FrameDecoder();
   readonly #lanes = new Map<Database, Lane>();
@@ -60,8 +60,11 @@ export class Session implements Caller {
   readonly #slots: Slot[] = [];
   /** Length of those that are known but wait for others. */
   #slotUnits = 0;
+  /** Answers that are to be written. */
   #out: string[] = [];
   #outUnits = 0;
+  /** Bytes that are being written. */
+  #writingBytes = 0;
   #waitingRequests = 0;
   #waitingBytes = 0;
   /** Requests for the daemon's end, which wait for all others. */
@@ -71,25 +74,25 @@ export class Session implements Caller {
   #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   #halfOpenTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether it is not read on, for as much as it has waiting. */
-  #isHeld = false;
+  /** Goes on reading, where that was left off for as much as it has waiting. */
+  #readOn: (() => void) | undefined;
   #refused = false;
+  /** Whether the peer sends no more. */
   #ended = false;
+  /** Whether it closes as soon as everything is sent. */
+  #leaving = false;
+  #closed = false;
   #whenIdle: (() => void)[] = [];
+  #whenClosed: (() => void)[] = [];
 
-  /** Serves `socket` until it closes. */
-  constructor(socket: Socket, options: SessionOptions) {
+  /** Serves the peer behind `channel` until it closes. */
+  constructor(channel: Channel, options: SessionOptions) {
     this.home = options.home;
-    this.#socket = socket;
+    this.#channel = channel;
     this.#options = options;
     this.#id = ++options.closedTraffic.connections;
     options.idleMemory.note();
-    // Never pause() and resume(): on Deno 2.6 a second read starts beside the first, and bytes arrive out of order.
-    socket.on("readable", () => this.#read());
-    socket.on("end", () => this.#peerEnded());
-    socket.on("drain", () => this.#read());
-    socket.on("error", (error) => options.log.debug("Connection failed", { error }));
-    socket.on("close", () => this.#closed());
+    this.#readAll();
   }
 
   get signal(): AbortSignal {
@@ -155,46 +158,68 @@ export class Session implements Caller {
   }
 
   /** Sends what is left and closes. */
-  async close(): Promise<void> {
-    this.#flush();
-    await new Promise<void>((resolve) => {
-      if (this.#socket.destroyed) return resolve();
-      const timer = setTimeout(resolve, LIMITS.lingerMs);
-      const done = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      this.#socket.once("close", done);
-      // A write's callback is not its delivery, but on a pipe closing keeps what was written for the reader.
-      this.#socket.end(done);
-    });
-    this.#socket.destroy();
+  close(): Promise<void> {
+    this.#leave();
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => this.#whenClosed.push(resolve));
   }
 
-  /** Reads what has arrived, as long as the connection may have more waiting. */
-  #read(): void {
+  /** Closes as soon as everything is sent, or after a while. */
+  #leave(): void {
+    if (this.#closed) return;
+    this.#leaving = true;
+    this.#linger();
+    this.#flush();
+  }
+
+  #linger(): void {
+    this.#lingerTimer ??= setTimeout(() => this.#destroy(), LIMITS.lingerMs);
+  }
+
+  async #readAll(): Promise<void> {
     try {
-      while (this.#refused || !this.#isFull()) {
-        if (this.#handleNext()) continue;
-        const chunk: Uint8Array | null = this.#socket.read();
-        if (chunk === null) break;
+      for (;;) {
+        const bytes = await this.#channel.read(this.#decoder.bufferedBytes === 0);
+        if (bytes === null) return this.#peerEnded();
         if (this.#refused) continue;
         this.#lastByteAt = performance.now();
-        this.#traffic.receivedBytes += chunk.length;
-        this.#decoder.push(chunk);
+        this.#traffic.receivedBytes += bytes.length;
+        this.#decoder.push(bytes);
+        this.#handleAll();
+        if (this.#isHeld()) await new Promise<void>((resolve) => this.#readOn = resolve);
       }
-      this.#isHeld = this.#isFull();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Handles what has arrived, as long as the connection may have more waiting. */
+  #handleAll(): void {
+    try {
+      while (!this.#refused && !this.#isFull() && this.#handleNext());
       this.#notePartial(this.#refused ? 0 : this.#decoder.bufferedBytes);
     } catch (error) {
       if (!(error instanceof SkylineError)) throw error;
       this.refuse(error);
-      this.#read();
     }
+  }
+
+  /** There may be room for more. */
+  #goOn(): void {
+    if (this.#readOn === undefined || this.#isHeld()) return;
+    this.#handleAll();
+    if (this.#isHeld()) return;
+    this.#readOn();
+    this.#readOn = undefined;
+  }
+
+  /** Whether it is not read on, for as much as it has waiting. */
+  #isHeld(): boolean {
+    return !this.#refused && this.#isFull();
   }
 
   /** Handles the next frame that has arrived whole; false if there is none. */
   #handleNext(): boolean {
-    if (this.#refused) return false;
     const body = this.#decoder.take();
     if (body === null) return false;
     this.#handle(body);
@@ -202,7 +227,7 @@ export class Session implements Caller {
   }
 
   #isFull(): boolean {
-    const unsent = this.#socket.writableLength + this.#outUnits + this.#slotUnits;
+    const unsent = this.#writingBytes + this.#outUnits + this.#slotUnits;
     return this.#waitingRequests >= LIMITS.connectionRequestsMax ||
       this.#slots.length >= LIMITS.connectionRequestsMax ||
       this.#waitingBytes >= LIMITS.connectionBytesMax || unsent >= LIMITS.connectionBytesMax;
@@ -230,7 +255,7 @@ export class Session implements Caller {
     this.#silenceTimer = undefined;
     if (this.#partialBytes === 0) return;
     // While it is not read, its silence is not its own.
-    if (this.#isHeld) this.#lastByteAt = performance.now();
+    if (this.#readOn) this.#lastByteAt = performance.now();
     const leftMs = this.#lastByteAt + LIMITS.partialFrameSilenceMs - performance.now();
     if (leftMs > 0) {
       this.#silenceTimer = setTimeout(() => this.#checkSilence(), leftMs);
@@ -313,27 +338,49 @@ export class Session implements Caller {
       for (const resolve of this.#whenIdle.splice(0)) resolve();
     }
     this.#endIfDone();
-    if (this.#isHeld && !this.#isFull()) this.#read();
+    this.#goOn();
   }
 
   #send(text: string): void {
+    if (this.#closed) return;
     if (this.#out.push(text) === 1) nextTick(() => this.#flush());
     this.#outUnits += text.length;
+    if (this.#writingBytes + this.#outUnits > LIMITS.connectionUnreadBytesMax) {
+      this.#options.log.warn("Connection cut: it does not read its answers");
+      this.#destroy();
+    }
   }
 
-  /** One write for all answers of a turn. */
+  /** One write for all answers of a turn, or for those that came while the one before was under way. */
   #flush(): void {
     this.#options.answerTimes.sent();
-    if (this.#out.length === 0 || this.#socket.destroyed) return;
-    const frames = framesOf(this.#out);
-    this.#out = [];
-    this.#outUnits = 0;
-    this.#traffic.sentBytes += frames.length;
-    this.#socket.write(frames);
-    if (this.#socket.writableLength > LIMITS.connectionUnreadBytesMax) {
-      this.#options.log.warn("Connection cut: it does not read its answers");
-      this.#socket.destroy();
+    if (this.#closed || this.#writingBytes > 0) return;
+    if (this.#out.length > 0) {
+      this.#write(framesOf(this.#takeOut()));
+    } else if (this.#leaving) {
+      this.#leaving = false;
+      this.#channel.end().finally(() => this.#destroy());
     }
+  }
+
+  /** What the next write sends. */
+  #takeOut(): string[] {
+    let units = 0, count = 0;
+    do units += this.#out[count++].length; while (
+      count < this.#out.length && units < LIMITS.writeUnitsMax
+    );
+    this.#outUnits -= units;
+    return count < this.#out.length ? this.#out.splice(0, count) : this.#out.splice(0);
+  }
+
+  #write(frames: Uint8Array): void {
+    this.#writingBytes = frames.length;
+    this.#traffic.sentBytes += frames.length;
+    this.#channel.write(frames).then(() => {
+      this.#writingBytes = 0;
+      this.#flush();
+      this.#goOn();
+    }, (error) => this.#failed(error));
   }
 
   /** The peer sends no more. On Unix it may still read, or be gone: that shows when something is written. */
@@ -343,24 +390,30 @@ export class Session implements Caller {
     this.#halfOpenTimer = setTimeout(() => this.#gone.abort(), LIMITS.halfOpenMs);
   }
 
-  /** Closes once nothing more is read and all is answered. */
+  /** Closes once nothing more is read and all is answered; not while the peer is still sending, or it would lose the answer. */
   #endIfDone(): void {
     if (!(this.#ended || this.#refused) || this.#waitingRequests > 0) return;
-    nextTick(() => {
-      this.#flush();
-      // Not while the peer is still sending: Deno 2.6 ends both directions, and the answer would be lost.
-      if (this.#ended) this.#socket.end(() => this.#socket.destroy());
-    });
-    this.#lingerTimer ??= setTimeout(() => this.#socket.destroy(), LIMITS.lingerMs);
+    if (this.#ended) this.#leave();
+    else this.#linger();
   }
 
-  #closed(): void {
+  #failed(error: unknown): void {
+    if (!this.#closed) this.#options.log.debug("Connection failed", { error });
+    this.#destroy();
+  }
+
+  #destroy(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#channel.destroy();
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#lingerTimer);
     clearTimeout(this.#halfOpenTimer);
     this.#refused = true;
     this.#notePartial(0);
     this.#gone.abort();
+    this.#readOn?.();
+    for (const resolve of this.#whenClosed) resolve();
     this.#options.idleMemory.note();
     this.#options.closedTraffic.add(this.#traffic);
     this.#options.onClose(this);
