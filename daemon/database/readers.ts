@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
@@ -77,10 +76,10 @@ export class Readers {
   readonly #checkFiles: () => void;
   readonly #revision: () => number;
   readonly #idle: Reader[] = [];
-  /** The one of the last quick query, with its snapshot, which ends in the loop's next turn. */
+  /** The one of the last quick query, with its snapshot. */
   #last: Reader | undefined;
-  /** Whether that is to be. */
-  #endsLast = false;
+  /** Set while that is to be ended: one timer for many snapshots. */
+  #endTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #costly = new CostlyStatements();
   /** One less than readers: a quick query always finds one. */
   readonly #besideLoop = new Semaphore(LIMITS.readersMax - 1);
@@ -124,7 +123,7 @@ export class Readers {
   }
 
   /**
-   * A snapshot costs as much as a short query, for its locks: those that come in one turn of the loop share one. For our own
+   * A snapshot costs as much as a short query, for its locks: those that come within a millisecond share one. For our own
    * commits it is as good as new; another process's may be missing for so long as two commits at one time may be seen apart.
    */
   #takeLast(now: number): Reader | undefined {
@@ -139,15 +138,13 @@ export class Readers {
   #putLast(reader: Reader): void {
     if (this.#last !== undefined) this.#put(this.#last);
     this.#last = reader;
-    if (this.#endsLast) return;
-    this.#endsLast = true;
-    setImmediate(() => {
-      this.#endsLast = false;
+    this.#endTimer ??= setTimeout(() => {
+      this.#endTimer = undefined;
       this.endLast();
-    });
+    }, LIMITS.snapshotSharedMs);
   }
 
-  /** Ends the snapshot that is kept for the queries of this turn: it would be in the way of a checkpoint. */
+  /** Ends the snapshot that is kept for the next query: it would be in the way of a checkpoint. */
   endLast(): void {
     if (this.#last === undefined) return;
     this.#put(this.#last);
@@ -236,6 +233,8 @@ export class Readers {
 
   /** Closes the connections that no query uses. */
   closeIdle(): void {
+    clearTimeout(this.#endTimer);
+    this.#endTimer = undefined;
     this.endLast();
     for (const reader of this.#idle.splice(0)) reader.close();
   }
