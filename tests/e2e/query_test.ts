@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { daemonTest, exec } from "./daemon_case.ts";
+import { Connection } from "../../daemon/sqlite/connection.ts";
+import { daemonTest, exec, sleep } from "./daemon_case.ts";
 
 daemonTest("Query refuses what would write, and what is not one statement", async (it) => {
   await it.exec("create table t(a unique)", "insert into t values (1)");
@@ -48,3 +49,22 @@ daemonTest("Query sees a new schema that another connection made", async (it) =>
   assert.deepEqual([columns, rows], [["b"], [[7]]]);
   assert.deepEqual((await other.ask(select)).rows, [[7]]);
 });
+
+daemonTest(
+  "Query leaves no snapshot behind, which would keep the log from starting over",
+  async (it) => {
+    await it.exec("create table t(a)");
+    const other = Connection.open(it.daemon.file);
+    try {
+      // Not by the daemon, which would copy it into the database: what is there is read without the log.
+      other.exec("insert into t values (1)");
+      assert.deepEqual((await it.client.ask({ type: "Query", sql: "select a from t" })).rows, [[
+        1,
+      ]]);
+      await sleep(100);
+      other.wal.truncate();
+    } finally {
+      other.close();
+    }
+  },
+);
