@@ -54,6 +54,9 @@ export class Connection {
   readonly #authorizer: Deno.UnsafeCallback<typeof AUTHORIZER>;
   readonly #progress: Deno.UnsafeCallback<typeof PROGRESS_HANDLER>;
   readonly #cache = new Map<string, Statement>();
+  /** The one of the cache that was used last. */
+  #lastSql: string | undefined;
+  #last: Statement | undefined;
   #refusal: string | null = null;
   #changesSchema = false;
   #inlineUntil = Infinity;
@@ -188,7 +191,10 @@ export class Connection {
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
   cached(sql: string): Statement | undefined {
+    // A batch has the same SQL over and over; to compare takes less than to hash.
+    if (sql === this.#lastSql) return this.#last;
     const statement = this.#cache.get(sql);
+    if (statement !== undefined) this.#remember(sql, statement);
     if (statement !== undefined && this.#cache.size === STATEMENTS_CACHED_MAX) {
       this.#cache.delete(sql);
       this.#cache.set(sql, statement);
@@ -204,6 +210,12 @@ export class Connection {
       oldest.finalize();
     }
     this.#cache.set(sql, statement);
+    this.#remember(sql, statement);
+  }
+
+  #remember(sql: string, statement: Statement): void {
+    this.#lastSql = sql;
+    this.#last = statement;
   }
 
   /**
@@ -312,6 +324,7 @@ export class Connection {
   #finalizeCached(): void {
     for (const statement of this.#cache.values()) statement.finalize();
     this.#cache.clear();
+    this.#lastSql = this.#last = undefined;
   }
 
   /**

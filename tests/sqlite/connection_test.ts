@@ -172,6 +172,8 @@ Deno.test("Connection.cache() keeps the statements that were used last", () => {
   }
   assert.equal(connection.cached(sqlOf(50)), undefined);
   assert.ok(connection.cached(sqlOf(299)));
+  connection.releaseMemory();
+  assert.equal(connection.cached(sqlOf(299)), undefined, "one that was finalized");
 });
 
 Deno.test("Statement.bind() throws for parameters that do not fit", () => {
