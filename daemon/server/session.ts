@@ -80,8 +80,8 @@ export class Session implements Caller {
   /** Whether the peer sends no more. */
   #ended = false;
   /** Whether it closes as soon as everything is sent. */
-  #leaving = false;
-  #closed = false;
+  #isClosing = false;
+  #isClosed = false;
   #whenIdle: (() => void)[] = [];
   #whenClosed: (() => void)[] = [];
 
@@ -159,15 +159,15 @@ export class Session implements Caller {
 
   /** Sends what is left and closes. */
   close(): Promise<void> {
-    this.#leave();
-    if (this.#closed) return Promise.resolve();
+    this.#closeWhenSent();
+    if (this.#isClosed) return Promise.resolve();
     return new Promise((resolve) => this.#whenClosed.push(resolve));
   }
 
   /** Closes as soon as everything is sent, or after a while. */
-  #leave(): void {
-    if (this.#closed) return;
-    this.#leaving = true;
+  #closeWhenSent(): void {
+    if (this.#isClosed) return;
+    this.#isClosing = true;
     this.#linger();
     this.#flush();
   }
@@ -204,7 +204,7 @@ export class Session implements Caller {
     }
   }
 
-  /** There may be room for more. */
+  /** Answers were sent: there may be room for more. */
   #goOn(): void {
     if (this.#readOn === undefined || this.#isHeld()) return;
     this.#handleAll();
@@ -311,7 +311,7 @@ export class Session implements Caller {
       this.#options.idleMemory.note();
       if (slot) this.#fill(slot, text);
       else this.#send(text);
-      this.#wentOn();
+      this.#settled();
     };
     answer.then(answered, (error) => answered(this.#failureAnswer(id, error)));
   }
@@ -332,17 +332,16 @@ export class Session implements Caller {
     }
   }
 
-  /** A request was answered: there may be room for more, or nothing left to wait for. */
-  #wentOn(): void {
+  /** A request was answered: there may be nothing left to wait for. */
+  #settled(): void {
     if (!this.#hasWork()) {
       for (const resolve of this.#whenIdle.splice(0)) resolve();
     }
     this.#endIfDone();
-    this.#goOn();
   }
 
   #send(text: string): void {
-    if (this.#closed) return;
+    if (this.#isClosed) return;
     if (this.#out.push(text) === 1) nextTick(() => this.#flush());
     this.#outUnits += text.length;
     if (this.#writingBytes + this.#outUnits > LIMITS.connectionUnreadBytesMax) {
@@ -354,11 +353,11 @@ export class Session implements Caller {
   /** One write for all answers of a turn, or for those that came while the one before was under way. */
   #flush(): void {
     this.#options.answerTimes.sent();
-    if (this.#closed || this.#writingBytes > 0) return;
+    if (this.#isClosed || this.#writingBytes > 0) return;
     if (this.#out.length > 0) {
       this.#write(framesOf(this.#takeOut()));
-    } else if (this.#leaving) {
-      this.#leaving = false;
+    } else if (this.#isClosing) {
+      this.#isClosing = false;
       this.#channel.end().finally(() => this.#destroy());
     }
   }
@@ -393,18 +392,18 @@ export class Session implements Caller {
   /** Closes once nothing more is read and all is answered; not while the peer is still sending, or it would lose the answer. */
   #endIfDone(): void {
     if (!(this.#ended || this.#refused) || this.#waitingRequests > 0) return;
-    if (this.#ended) this.#leave();
+    if (this.#ended) this.#closeWhenSent();
     else this.#linger();
   }
 
   #failed(error: unknown): void {
-    if (!this.#closed) this.#options.log.debug("Connection failed", { error });
+    if (!this.#isClosed) this.#options.log.debug("Connection failed", { error });
     this.#destroy();
   }
 
   #destroy(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#channel.destroy();
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#lingerTimer);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { connect, type Socket } from "node:net";
 import { encodeFrame, FrameDecoder } from "../../client/frame.ts";
+import { LIMITS } from "../../daemon/process/limits.ts";
 import { type DaemonCase, daemonTest, sleep, until } from "./daemon_case.ts";
 
 const MiB = 1024 * 1024;
@@ -102,6 +103,21 @@ daemonTest("Session goes on reading where it stopped when there is room again", 
   }
   assert.deepEqual(await it.rows("select count(*), sum(a) from t"), [[count, 199_990_000]]);
 });
+
+daemonTest(
+  "Session does not take it for the peer's silence that it does not read further",
+  async (it) => {
+    await it.exec("create table t(a)");
+    const lock = holdLock(it);
+    const count = 3_000;
+    for (let id = 0; id < count; id++) {
+      it.client.send({ type: "ExecBatch", stmts: [{ sql: `insert into t values (${id})` }], id });
+    }
+    await sleep(LIMITS.partialFrameSilenceMs + 1_000);
+    lock.close();
+    for (let id = 0; id < count; id++) assert.equal((await it.client.next())?.rev, id + 2);
+  },
+);
 
 daemonTest("Session does not read further when 4 MiB of requests wait", async (it) => {
   await it.exec("create table t(a)");
