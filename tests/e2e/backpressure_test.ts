@@ -119,6 +119,15 @@ daemonTest(
   },
 );
 
+daemonTest(
+  "Session takes what a refused peer still sends, so that it comes to reading why",
+  async (it) => {
+    await using flood = await Flood.open(it.daemon.endpoint);
+    const tooLarge = new Uint8Array(5 * MiB).fill(255);
+    assert.equal(await flood.send(tooLarge), tooLarge.length);
+  },
+);
+
 daemonTest("Session does not read further when 4 MiB of requests wait", async (it) => {
   await it.exec("create table t(a)");
   await using flood = await Flood.open(it.daemon.endpoint);
