@@ -182,6 +182,17 @@ daemonTest("Session cuts a connection that never fetches what is under way", asy
   assert.equal((await it.client.ask({ type: "Status" })).connections, 1);
 }, { ignore: Deno.build.os === "windows", timeoutMs: 90_000 });
 
+daemonTest("Session does not count the half-received frames of those that are gone", async (it) => {
+  const part = new Uint8Array(9 * MiB);
+  new DataView(part.buffer).setUint32(0, 10 * MiB, true);
+  for (let i = 0; i < 10; i++) {
+    await using flood = await Flood.open(it.daemon.endpoint);
+    flood.socket.on("data", (chunk: Uint8Array) => assert.fail(new TextDecoder().decode(chunk)));
+    assert.equal(await flood.send(part), part.length);
+    assert.equal((await it.client.ask({ type: "Ping" })).status, "ok");
+  }
+});
+
 daemonTest(
   "Session holds 64 MiB of half-received frames at most, of all connections",
   async (it) => {

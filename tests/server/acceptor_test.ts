@@ -109,6 +109,11 @@ for (const [name, { open }] of Object.entries(ACCEPTORS)) {
     }));
 }
 
+Deno.test("UnixAcceptor lets only its user connect", () =>
+  listening(UnixAcceptor.open, async (path) => {
+    assert.equal((await Deno.stat(path)).mode! & 0o777, 0o600);
+  }));
+
 Deno.test("UnixAcceptor goes on after accepting has failed, and loses nobody who waits", async () => {
   const failing = 3;
   const { listen } = Deno;
