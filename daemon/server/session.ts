@@ -365,11 +365,11 @@ export class Session implements Caller {
   /** What the next write sends. */
   #takeOut(): string[] {
     let units = 0, count = 0;
-    do units += this.#out[count++].length; while (
-      count < this.#out.length && units < LIMITS.writeUnitsMax
-    );
+    while (count < this.#out.length && units < LIMITS.writeUnitsMax) {
+      units += this.#out[count++].length;
+    }
     this.#outUnits -= units;
-    return count < this.#out.length ? this.#out.splice(0, count) : this.#out.splice(0);
+    return this.#out.splice(0, count);
   }
 
   #write(frames: Uint8Array): void {

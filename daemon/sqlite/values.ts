@@ -64,7 +64,7 @@ export function columnJson(handle: StatementHandle, index: number): string {
   const lib = sqlite();
   switch (lib.sqlite3_column_type(handle, index)) {
     case INTEGER:
-      return lib.sqlite3_column_int64(handle, index).toString();
+      return integerJson(handle, index);
     case FLOAT:
       return realText(lib.sqlite3_column_double(handle, index));
     case TEXT:
@@ -74,6 +74,14 @@ export function columnJson(handle: StatementHandle, index: number): string {
     default:
       return "null";
   }
+}
+
+/** A number takes less time than the `bigint` that FFI makes of 64 bits; up to 2^53 it is as exact. */
+function integerJson(handle: StatementHandle, index: number): string {
+  const value = sqlite().sqlite3_column_double(handle, index);
+  return Number.isSafeInteger(value)
+    ? value.toString()
+    : sqlite().sqlite3_column_int64(handle, index).toString();
 }
 
 function textJson(bytes: Uint8Array): string {
