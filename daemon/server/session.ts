@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { nextTick } from "node:process";
 import { SkylineError } from "../../client/errors.ts";
 import { FrameDecoder } from "../../client/frame.ts";
 import { decodeJson } from "../../client/json.ts";
@@ -12,10 +11,11 @@ import type { Database } from "../database/database.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import type { AnswerTimes } from "./answer_times.ts";
-import { errorAnswer, framesOf } from "./answers.ts";
+import { errorAnswer } from "./answers.ts";
 import type { Channel } from "./channel.ts";
 import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
+import { Outbox } from "./outbox.ts";
 import type { Caller, Router, Served } from "./router.ts";
 import { readId, readRequest } from "./request.ts";
 import { type ClosedTraffic, Traffic } from "./traffic.ts";
@@ -60,11 +60,7 @@ export class Session implements Caller {
   readonly #slots: Slot[] = [];
   /** Length of those that are known but wait for others. */
   #slotUnits = 0;
-  /** Answers that are to be written. */
-  #out: string[] = [];
-  #outUnits = 0;
-  /** Bytes that are being written. */
-  #writingBytes = 0;
+  readonly #outbox: Outbox;
   #waitingRequests = 0;
   #waitingBytes = 0;
   /** Requests for the daemon's end, which wait for all others. */
@@ -91,6 +87,13 @@ export class Session implements Caller {
     this.#channel = channel;
     this.#options = options;
     this.#id = ++options.closedTraffic.connections;
+    this.#outbox = new Outbox({
+      channel,
+      traffic: this.#traffic,
+      answerTimes: options.answerTimes,
+      sent: () => this.#sent(),
+      failed: (error) => this.#failed(error),
+    });
     options.idleMemory.note();
     this.#readAll();
   }
@@ -169,7 +172,13 @@ export class Session implements Caller {
     if (this.#isClosed) return;
     this.#isClosing = true;
     this.#linger();
-    this.#flush();
+    this.#endIfSent();
+  }
+
+  #endIfSent(): void {
+    if (!this.#isClosing || this.#outbox.unsent > 0) return;
+    this.#isClosing = false;
+    this.#channel.end().finally(() => this.#destroy());
   }
 
   #linger(): void {
@@ -204,8 +213,9 @@ export class Session implements Caller {
     }
   }
 
-  /** Answers were sent: there may be room for more. */
-  #goOn(): void {
+  /** Answers were sent: there may be room for more requests. */
+  #sent(): void {
+    this.#endIfSent();
     if (this.#readOn === undefined || this.#isHeld()) return;
     this.#handleAll();
     if (this.#isHeld()) return;
@@ -227,7 +237,7 @@ export class Session implements Caller {
   }
 
   #isFull(): boolean {
-    const unsent = this.#writingBytes + this.#outUnits + this.#slotUnits;
+    const unsent = this.#outbox.unsent + this.#slotUnits;
     return this.#waitingRequests >= LIMITS.connectionRequestsMax ||
       this.#slots.length >= LIMITS.connectionRequestsMax ||
       this.#waitingBytes >= LIMITS.connectionBytesMax || unsent >= LIMITS.connectionBytesMax;
@@ -342,44 +352,11 @@ export class Session implements Caller {
 
   #send(text: string): void {
     if (this.#isClosed) return;
-    if (this.#out.push(text) === 1) nextTick(() => this.#flush());
-    this.#outUnits += text.length;
-    if (this.#writingBytes + this.#outUnits > LIMITS.connectionUnreadBytesMax) {
+    this.#outbox.push(text);
+    if (this.#outbox.unsent > LIMITS.connectionUnreadBytesMax) {
       this.#options.log.warn("Connection cut: it does not read its answers");
       this.#destroy();
     }
-  }
-
-  /** One write for all answers of a turn, or for those that came while the one before was under way. */
-  #flush(): void {
-    this.#options.answerTimes.sent();
-    if (this.#isClosed || this.#writingBytes > 0) return;
-    if (this.#out.length > 0) {
-      this.#write(framesOf(this.#takeOut()));
-    } else if (this.#isClosing) {
-      this.#isClosing = false;
-      this.#channel.end().finally(() => this.#destroy());
-    }
-  }
-
-  /** What the next write sends. */
-  #takeOut(): string[] {
-    let units = 0, count = 0;
-    while (count < this.#out.length && units < LIMITS.writeUnitsMax) {
-      units += this.#out[count++].length;
-    }
-    this.#outUnits -= units;
-    return this.#out.splice(0, count);
-  }
-
-  #write(frames: Uint8Array): void {
-    this.#writingBytes = frames.length;
-    this.#traffic.sentBytes += frames.length;
-    this.#channel.write(frames).then(() => {
-      this.#writingBytes = 0;
-      this.#flush();
-      this.#goOn();
-    }, (error) => this.#failed(error));
   }
 
   /** The peer sends no more. On Unix it may still read, or be gone: that shows when something is written. */
@@ -405,6 +382,7 @@ export class Session implements Caller {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#channel.destroy();
+    this.#outbox.clear();
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#lingerTimer);
     clearTimeout(this.#halfOpenTimer);
