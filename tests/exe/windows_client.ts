@@ -83,7 +83,15 @@ async function openSocket(pipe: string): Promise<Socket> {
   }
 }
 
-/** Connects as soon as the daemon has seen that others left. */
+/** Waits until the daemon has closed its files. */
+async function untilClosed(): Promise<void> {
+  const giveUpAt = performance.now() + 10_000;
+  while (names().length > 1 && performance.now() < giveUpAt) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Connects as soon as the daemon serves, or has seen that others left. */
 async function connectSoon(): Promise<void> {
   const giveUpAt = performance.now() + 5_000;
   for (;;) {
@@ -112,6 +120,20 @@ await check("start --background serves a path with spaces and umlauts", async ()
   db = await connect(file);
   assert.equal((await db.status()).pid, ready.pid);
   assert.deepEqual(names(), ["Übung.db", "Übung.db-shm", "Übung.db-wal"]);
+});
+
+await check("start serves in the foreground", async () => {
+  await db.shutdown();
+  await untilClosed();
+  // Its standard error is this program's from now on, so that a panic of Deno's in it is seen.
+  new Deno.Command(daemon, {
+    args: ["start", file],
+    stdin: "null",
+    stdout: "null",
+    stderr: "inherit",
+  }).spawn().unref();
+  await connectSoon();
+  db = await connect(file);
 });
 
 await check("writes and reads", async () => {
@@ -307,10 +329,7 @@ await check("start refuses a file on another computer and one with two names", a
 await check("shutdown leaves the database alone in its folder", async () => {
   const { pid } = await db.status();
   await db.shutdown();
-  const giveUpAt = performance.now() + 10_000;
-  while (names().length > 1 && performance.now() < giveUpAt) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await untilClosed();
   assert.deepEqual(names(), ["Übung.db"], `of pid ${pid}`);
   await assert.rejects(
     connect(file),

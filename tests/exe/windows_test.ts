@@ -18,7 +18,7 @@ const TIMEOUT_MS = 240_000;
 /** How long its last output may take to arrive. */
 const OUTPUT_MS = 2_000;
 /** How many checks it makes. */
-const CHECKS = 15;
+const CHECKS = 16;
 const ATTEMPTS_MAX = 3;
 
 interface Check {
@@ -34,7 +34,7 @@ function windowsPath(path: string): string {
 }
 
 /**
- * Runs the client, anew if Deno's own code for pipes panicked in it, which leaves it hanging: when a peer closes a pipe in the
+ * Runs the client, anew if Deno's own code for pipes panicked in it or in the daemon, which leaves it hanging: when a peer closes a pipe in the
  * moment in which a read begins (https://github.com/tokio-rs/mio/issues/1819).
  */
 async function runChecks(): Promise<Check[]> {
