@@ -16,7 +16,10 @@ export const LIMITS = {
   connectionsRefusedMax: 10,
   /** From so many on, those that never sent anything make room, the longest silent first. */
   connectionsCrowded: 200,
-  /** Bytes that a connection is read at a time: more, `factor` times, when as many came; that is what one costs that is silent. */
+  /**
+   * Room for what a connection sends, which one that is silent keeps: `min` bytes, and `factor` times as many after a read
+   * that filled it.
+   */
   readBytes: { min: 8 * 1024, max: 64 * 1024, factor: 4 },
   /** Answers that are one write at most, in UTF-16 units, if they are several. */
   writeUnitsMax: 1024 * 1024,

@@ -34,8 +34,8 @@ function windowsPath(path: string): string {
 }
 
 /**
- * Runs the client, anew if Deno's own code for pipes panicked in it or in the daemon, which leaves it hanging: when a peer closes a pipe in the
- * moment in which a read begins (https://github.com/tokio-rs/mio/issues/1819).
+ * Runs the client, anew if Deno's own code for pipes panicked in it or in the daemon, which leaves it hanging: when a peer
+ * closes a pipe in the moment in which a read begins (https://github.com/tokio-rs/mio/issues/1819).
  */
 async function runChecks(): Promise<Check[]> {
   for (let attempt = 1;; attempt++) {
