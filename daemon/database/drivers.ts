@@ -192,13 +192,16 @@ class StatementSteps {
       // Again, until the step ends: one that comes before the other thread has entered SQLite is lost.
       timer = setTimeout(interrupt, LIMITS.interruptAgainMs);
     };
-    let timer = setTimeout(interrupt, deadline - performance.now());
+    let timer = setTimeout(interrupt, Math.max(0, deadline - performance.now()));
     signal?.addEventListener("abort", interrupt);
+    const givenUp = () => signal?.aborted ? gone() : timeout();
     try {
-      return await connection.offLoop(() => this.statement.stepOffLoop());
+      const row = await connection.offLoop(() => this.statement.stepOffLoop());
+      // An interrupt that came after the step would end the statement's next one; the end of a statement clears it.
+      if (row && interrupted) throw givenUp();
+      return row;
     } catch (error) {
-      if (!interrupted || !isInterrupt(error)) throw error;
-      throw signal?.aborted ? gone() : timeout();
+      throw interrupted && isInterrupt(error) ? givenUp() : error;
     } finally {
       // Before anything else runs on the connection: one that finds no step would end the next.
       ended = true;

@@ -40,6 +40,41 @@ Deno.test("driveBeside() remembers a statement as costly when its steps take lon
   assert.ok(!await isForgotten(sql));
 });
 
+Deno.test("driveBeside() ends at the deadline when the interrupt comes after a step", async () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  const sql = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
+  const costly = new CostlyStatements();
+  costly.mark(sql);
+  costly.mark(sql);
+  const now = performance.now.bind(performance);
+  const deadline = now() + 20;
+  const interrupted = Promise.withResolvers<void>();
+  const interrupt = connection.interrupt.bind(connection);
+  connection.interrupt = () => {
+    interrupt();
+    interrupted.resolve();
+  };
+  const offLoop = connection.offLoop.bind(connection);
+  connection.offLoop = (work) =>
+    offLoop(async () => {
+      const row = await work();
+      await interrupted.promise;
+      return row;
+    });
+  // Timers may be up to a millisecond early: the deadline is then still to come.
+  performance.now = () => Math.min(now(), deadline - 0.5);
+  try {
+    const write = { statements: [{ sql, params: [] }], atomic: true, results: false, deadline };
+    const execution = executeWrite(connection, { ...write, units: 100 });
+    await assert.rejects(driveBeside(execution, { connection, costly, deadline }), {
+      code: "TIMEOUT",
+    });
+  } finally {
+    performance.now = now;
+  }
+});
+
 /** Whether the first statement of a write is known to be costly after the write took over 20 ms inline. */
 function isCostlyAfter(sql: string, times: number): boolean {
   using temporary = new TemporaryConnection();
