@@ -18,9 +18,9 @@ export const LIMITS = {
   connectionsCrowded: 200,
   /**
    * Room for what a connection sends, which one that is silent keeps: `min` bytes, and `factor` times as many after a read
-   * that filled it.
+   * that filled it. As many as `spareMax` are kept for connections to come.
    */
-  readBytes: { min: 8 * 1024, max: 64 * 1024, factor: 4 },
+  readBytes: { min: 8 * 1024, max: 64 * 1024, factor: 4, spareMax: 16 },
   /** Answers that are one write at most, in UTF-16 units, if they are several. */
   writeUnitsMax: 1024 * 1024,
   /** Requests of one connection that wait for their answers; past it the connection is not read further. */

@@ -19,8 +19,8 @@ export interface Channel {
    * @throws when the connection is broken, or was destroyed.
    */
   write(bytes: Uint8Array): Promise<void>;
-  /** Closes it; what was sent still reaches the peer. */
-  end(): Promise<void>;
+  /** Closes it, at once where nothing has to be waited for; what was sent still reaches the peer. */
+  end(): void | Promise<void>;
   /** Closes it at once. */
   destroy(): void;
 }

@@ -171,14 +171,16 @@ export class Session implements Caller {
   #closeWhenSent(): void {
     if (this.#isClosed) return;
     this.#isClosing = true;
-    this.#linger();
     this.#endIfSent();
+    if (!this.#isClosed) this.#linger();
   }
 
   #endIfSent(): void {
     if (!this.#isClosing || this.#outbox.unsent > 0) return;
     this.#isClosing = false;
-    this.#channel.end().finally(() => this.#destroy());
+    const ending = this.#channel.end();
+    if (ending) ending.finally(() => this.#destroy());
+    else this.#destroy();
   }
 
   #linger(): void {
@@ -363,6 +365,7 @@ export class Session implements Caller {
   #peerEnded(): void {
     this.#ended = true;
     this.#endIfDone();
+    if (this.#waitingRequests === 0) return;
     this.#halfOpenTimer = setTimeout(() => this.#gone.abort(), LIMITS.halfOpenMs);
   }
 
@@ -388,7 +391,7 @@ export class Session implements Caller {
     clearTimeout(this.#halfOpenTimer);
     this.#refused = true;
     this.#notePartial(0);
-    this.#gone.abort();
+    if (this.#waitingRequests > 0) this.#gone.abort();
     this.#readOn?.();
     for (const resolve of this.#whenClosed) resolve();
     this.#options.idleMemory.note();

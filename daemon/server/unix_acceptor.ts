@@ -9,12 +9,17 @@ import { LIMITS } from "../process/limits.ts";
 import type { Acceptor, AcceptorEvents, Channel } from "./channel.ts";
 import { Pauses } from "./pauses.ts";
 
+/** Buffers of connections that have ended, for those to come: of many short ones the garbage would scatter what stays in memory. */
+const spareBuffers: Uint8Array<ArrayBuffer>[] = [];
+const EMPTY = new Uint8Array(0);
+
 /** A connection through a Unix socket. */
 class UnixChannel implements Channel {
   readonly #connection: Deno.UnixConn;
-  #buffer = new Uint8Array(LIMITS.readBytes.min);
+  #buffer = spareBuffers.pop() ?? new Uint8Array(LIMITS.readBytes.min);
   /** How long the buffer of the next read is to be. */
   #length: number = LIMITS.readBytes.min;
+  #isClosed = false;
 
   constructor(connection: Deno.UnixConn) {
     this.#connection = connection;
@@ -22,10 +27,23 @@ class UnixChannel implements Channel {
 
   async read(reuse: boolean): Promise<Uint8Array | null> {
     if (!reuse || this.#buffer.length !== this.#length) this.#buffer = new Uint8Array(this.#length);
-    const count = await this.#connection.read(this.#buffer);
-    if (count === null) return null;
-    this.#adapt(count);
-    return this.#buffer.subarray(0, count);
+    let count: number | null = null;
+    try {
+      count = await this.#connection.read(this.#buffer);
+      if (count === null) return null;
+      this.#adapt(count);
+      return this.#buffer.subarray(0, count);
+    } finally {
+      if (count === null) this.#spareBuffer();
+    }
+  }
+
+  #spareBuffer(): void {
+    const { min, spareMax } = LIMITS.readBytes;
+    if (this.#buffer.length === min && spareBuffers.length < spareMax) {
+      spareBuffers.push(this.#buffer);
+    }
+    this.#buffer = EMPTY;
   }
 
   /** A buffer that was filled was too short; one that is hardly used is memory that a silent connection would keep. */
@@ -40,17 +58,15 @@ class UnixChannel implements Channel {
     while (sent < bytes.length) sent += await this.#connection.write(bytes.subarray(sent));
   }
 
-  end(): Promise<void> {
+  end(): void {
     this.destroy();
-    return Promise.resolve();
   }
 
   destroy(): void {
-    try {
-      this.#connection.close();
-    } catch {
-      // It is closed already.
-    }
+    // To close it again would be an error, which takes longer to make than all of a short connection's JavaScript.
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#connection.close();
   }
 }
 

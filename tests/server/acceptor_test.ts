@@ -51,6 +51,7 @@ async function readAll(channel: Channel): Promise<Buffer> {
   }
 }
 
+const text = (piece: Uint8Array | null) => new TextDecoder().decode(piece!);
 const bytes = (length: number) => Uint8Array.from({ length }, (_, i) => i * 7 + (i >> 8));
 
 for (const [name, { open }] of Object.entries(ACCEPTORS)) {
@@ -77,9 +78,23 @@ for (const [name, { open }] of Object.entries(ACCEPTORS)) {
       const first = await channel.read(true);
       socket.write("other");
       const other = await channel.read(false);
-      const text = (piece: Uint8Array | null) => new TextDecoder().decode(piece!);
       assert.deepEqual([text(first), text(other)], ["first", "other"]);
       socket.destroy();
+    }));
+
+  Deno.test(`${name}: connections that come after one that ended do not share what it leaves`, () =>
+    listening(open, async (path, channels) => {
+      const [ended, left] = await connection(path, channels);
+      ended.end();
+      assert.deepEqual([await left.read(true), await left.read(true)], [null, null]);
+      const [one, first] = await connection(path, channels);
+      const [two, second] = await connection(path, channels);
+      one.write("one");
+      const piece = await first.read(true);
+      two.write("two");
+      assert.deepEqual([text(await second.read(true)), text(piece)], ["two", "one"]);
+      one.destroy();
+      two.destroy();
     }));
 
   Deno.test(`${name}: a connection that was destroyed breaks a read that waits`, () =>
@@ -124,7 +139,7 @@ Deno.test("UnixAcceptor goes on after accepting has failed, and loses nobody who
       const [socket, channel] = await connection(path, channels);
       assert.equal(failures.length, failing);
       socket.end("it waited");
-      assert.equal(new TextDecoder().decode(await readAll(channel)), "it waited");
+      assert.equal(text(await readAll(channel)), "it waited");
     });
   } finally {
     Deno.listen = listen;
