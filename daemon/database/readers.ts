@@ -107,11 +107,12 @@ export class Readers {
       reader = this.#takeLast(clock.now) ?? this.#take();
       rev = reader.rev ?? reader.beginSnapshot(clock.now);
       const { connection } = reader;
-      const drive = { connection, costly: this.#costly, ...query };
+      const drive = { connection, costly: this.#costly, deadline: query.deadline };
       const execution = executeQuery(connection, query.sql, query.params);
-      const result = driveInline(execution, drive, clock, clock.now + LIMITS.stepInlineMs);
+      const untilMs = clock.now + LIMITS.stepInlineMs;
+      const { columns, rows } = driveInline(execution, drive, clock, untilMs);
       this.#putLast(reader);
-      return { rev, ...result };
+      return { rev, columns, rows };
     } catch (error) {
       if (reader && error instanceof NotInline) {
         return this.#tracked(this.#beside(query, reader, rev));
