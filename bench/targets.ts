@@ -83,18 +83,8 @@ const TARGETS: readonly Target[] = [
   slowest("NORMAL, all shapes: largest p99.9", /^daemon normal /, 30),
   rate("Query 1x1: rate to Ping's", "query 1x1", "ping 1x1", 0.8),
   rate("Query 8x1: rate to Ping's", "query 8x1", "ping 8x1", 0.8),
-  rate(
-    "FULL batch of 100: rate to in-process",
-    "batch full session 1x1",
-    "in-process full 100",
-    0.6,
-  ),
-  rate(
-    "NORMAL batch of 100: rate to in-process",
-    "batch normal session 1x1",
-    "in-process normal 100",
-    0.6,
-  ),
+  ...batches("FULL", "full"),
+  ...batches("NORMAL", "normal"),
   oneShots("One-shot, the executable: rate", "one-shot session", 4_500),
   oneShots("One-shot, from source: rate", "one-shot source session", 9_000),
   {
@@ -119,6 +109,18 @@ function oneClient(name: string, durability: string, atMost: number): Target {
     round.p50(`daemon ${durability} session 1x1`) /
     (round.p50("ping 1x1") + round.p50(`in-process ${durability} 1`));
   return { name, measure, atMost, unit: "×" };
+}
+
+/** One client waits for the way there and back with each batch; what several send is on its way meanwhile. */
+function batches(title: string, durability: string): Target[] {
+  return [["one client", "1x1"], ["8 clients", "8x1"]].map(([clients, shape]) =>
+    rate(
+      `${title} batch of 100, ${clients}: rate to in-process`,
+      `batch ${durability} session ${shape}`,
+      `in-process ${durability} 100`,
+      0.6,
+    )
+  );
 }
 
 function oneShots(name: string, of: string, atLeast: number): Target {

@@ -72,6 +72,7 @@ const GROUPS: Readonly<Record<string, readonly Unnamed[]>> = {
     batches("normal", [1, 1], "session"),
     direct(`in-process normal ${BATCH}`, "normal", 1, BATCH),
     batches("normal", [1, 1]),
+    batches("normal", [8, 1], "session"),
   ],
   "one-shot": [
     oneShot("one-shot session", "full", insert(), true),
