@@ -28,7 +28,7 @@ export interface LoadOptions extends WorkerOptions {
 const PREFIX_BYTES = 4;
 /** An answer begins with its id and its status. */
 const [ID_AT, STATUS_BEHIND] = [PREFIX_BYTES + '{"id":'.length, ',"status":"'.length];
-const [LETTER_O, DIGIT_0, DIGIT_9] = Buffer.from("o09");
+const [LETTER_O, DIGIT_0, DIGIT_9, SPACE] = Buffer.from("o09 ");
 
 /** Stands in the frames where a number is written over it, as wide as that. */
 const PLACEHOLDERS = [1_000_000_001, 1_000_000_002] as const;
@@ -71,11 +71,18 @@ class Frames {
     for (let i = 0; i < count && this.#numbersAt.length > 0; i++) {
       const frameAt = this.#ends[from + i];
       this.#numbersAt.forEach((at, which) => {
-        const text = String(which === 0 ? number(i) : acked);
-        this.#bytes.write(text.padEnd(DIGITS), frameAt + at, "latin1");
+        this.#write(which === 0 ? number(i) : acked, frameAt + at);
       });
     }
     return this.#bytes.subarray(this.#ends[from], this.#ends[from + count]);
+  }
+
+  /** Writes a number over the one at `at`, behind spaces: by way of a text it takes twice as long. */
+  #write(number: number, at: number): void {
+    const last = at + DIGITS - 1;
+    for (let i = last, left = number; i >= at; i--, left = Math.floor(left / 10)) {
+      this.#bytes[i] = left > 0 || i === last ? DIGIT_0 + left % 10 : SPACE;
+    }
   }
 }
 
