@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { LIMITS } from "../../daemon/process/limits.ts";
 import type { WireClient } from "../wire_client.ts";
 import {
   assertBelow,
@@ -125,6 +126,23 @@ daemonTest("ExecBatch behind an endless one waits no longer than its own deadlin
   assert.equal(patient.rev, 2);
   assert.equal((await it.client.next())?.code, "TIMEOUT");
   assert.deepEqual(await it.rows("select a from t"), [[2]]);
+});
+
+daemonTest("Query is ended at once when its connection breaks", async (it) => {
+  const other = await it.open();
+  other.pause();
+  other.send({ type: "Query", id: "endless", sql: ENDLESS_COUNT, timeout_ms: 60_000 });
+  // A socket that is closed with answers unread is broken; else it has ended, and may still be read.
+  for (let id = 0; id < 3; id++) {
+    await other.sent({ type: "Ping", id });
+    await sleep(50);
+  }
+  await other[Symbol.asyncDispose]();
+  const started = performance.now();
+  assert.equal((await it.client.ask({ type: "Shutdown" })).status, "ok");
+  const tookMs = performance.now() - started;
+  assert.ok(tookMs < LIMITS.halfOpenMs, `the query kept the file open for ${tookMs} ms`);
+  await it.daemon.child.status;
 });
 
 daemonTest("Query is ended when its client leaves", async (it) => {
