@@ -53,6 +53,7 @@ export class Session implements Caller {
   readonly #decoder = new FrameDecoder();
   readonly #lanes = new Map<Database, Lane>();
   readonly #gone = new AbortController();
+  readonly signal: AbortSignal = this.#gone.signal;
   readonly #id: number;
   readonly #openedAt = performance.now();
   readonly #traffic = new Traffic();
@@ -96,10 +97,6 @@ export class Session implements Caller {
     });
     options.idleMemory.note();
     this.#readAll();
-  }
-
-  get signal(): AbortSignal {
-    return this.#gone.signal;
   }
 
   get arrivedAt(): number {
