@@ -14,7 +14,7 @@ import { FilesChanged } from "./file_rescue.ts";
 import type { FileTrouble, FileWatch } from "./file_watch.ts";
 import type { QueuedWrite } from "./queued_write.ts";
 import type { Transaction } from "./transaction.ts";
-import { isDone, revisionOf, type WriteOutcome } from "./write.ts";
+import { isDone, revisionOf, type Write, type WriteOutcome } from "./write.ts";
 
 /** What is open while a database is: replaced when it has to be opened again. */
 export interface Writer {
@@ -120,11 +120,15 @@ export class Commit {
    * The database is opened again, which recovers it, and its revision says which it was. Where even that fails, the
    * outcomes that were to be are replaced by "unknown". A full disk is known: the frame that commits was not written.
    */
-  async failed(error: unknown, outcomes: WriteOutcome[]): Promise<void> {
+  async failed(
+    error: unknown,
+    writes: readonly Write[],
+    outcomes: WriteOutcome[],
+  ): Promise<void> {
     this.rollback();
     if (error instanceof FilesChanged) return await this.#filesChanged(error.trouble, outcomes);
     const failure = this.failure(error);
-    if (failure.code === "DISK_FULL") return this.#replaceUncommitted(outcomes, failure);
+    if (failure.code === "DISK_FULL") return this.#replaceAll(writes, outcomes, failure);
     this.#options.log.error("Commit failed", {
       error: failure.message,
       sqlite: failure.sqliteCode,
@@ -134,9 +138,23 @@ export class Commit {
     } catch (error) {
       const message =
         `The commit failed (${failure.message}), and so did opening the database again: ${error}`;
-      return this.#replaceUncommitted(outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
+      return this.#replaceAll(writes, outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
     }
+    this.#replaceAll(writes, outcomes, failure);
+  }
+
+  /**
+   * Also the failures of sessions that were to be kept and were not: a client that is told of one goes on with its next
+   * number, which would be out of turn. Sent again, they fail again.
+   */
+  #replaceAll(writes: readonly Write[], outcomes: WriteOutcome[], failure: SkylineError): void {
+    const isCommitted = outcomes.some((each) => isDone(each) && each.rev <= this.writer.revision);
     this.#replaceUncommitted(outcomes, failure);
+    if (isCommitted) return;
+    outcomes.forEach((outcome, i) => {
+      const isFinal = outcome instanceof SkylineError && outcome.retry === "no";
+      if (isFinal && writes[i].session !== undefined) outcomes[i] = failure;
+    });
   }
 
   async #filesChanged(trouble: FileTrouble, outcomes: WriteOutcome[]): Promise<void> {

@@ -148,7 +148,8 @@ export class GroupCommit {
       transaction.rollback();
       return settle();
     }
-    const failed = (error: unknown) => this.#commit.failed(error, outcomes).then(settle);
+    const failed = (error: unknown) =>
+      this.#commit.failed(error, queued.map(({ write }) => write), outcomes).then(settle);
     if (this.#commit.isSlow) return this.#commit.beside(revision).then(settle, failed);
     try {
       this.#commit.inline(revision);

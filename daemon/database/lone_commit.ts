@@ -73,7 +73,9 @@ export class LoneCommit {
       await this.#begin(write.deadline);
       await this.#commit.beside(revision);
     } catch (error) {
-      await this.#commit.failed(error, []);
+      const outcomes = [outcome];
+      await this.#commit.failed(error, [write], outcomes);
+      return outcomes[0];
     }
     return outcome;
   }
@@ -135,7 +137,7 @@ export class LoneCommit {
         if (unit.isVacuum) await this.#begin(write.deadline);
         checkForeignKeys(connection);
         const done = unit.keep(executed);
-        await this.#end(unit.revision);
+        await this.#end(write, unit.revision);
         return done;
       } catch (error) {
         this.#commit.rollback();
@@ -162,12 +164,12 @@ export class LoneCommit {
     }
   }
 
-  async #end(revision: number): Promise<void> {
+  async #end(write: Write, revision: number): Promise<void> {
     try {
       await this.#commit.beside(revision);
     } catch (error) {
       const outcomes: WriteOutcome[] = [{ rev: revision, rowsAffected: 0 }];
-      await this.#commit.failed(error, outcomes);
+      await this.#commit.failed(error, [write], outcomes);
       if (outcomes[0] instanceof SkylineError) throw outcomes[0];
     }
   }

@@ -166,6 +166,21 @@ Deno.test("GroupCommit fails all members when a failed COMMIT turns out not to h
   assert.deepEqual((await it.group("insert into t values (1)")).outcomes.map(shown), [1]);
 });
 
+Deno.test("GroupCommit gives no session a final failure that a failed COMMIT should have kept", async () => {
+  const session = { client: "c", seq: 1, acked: 0 };
+  const numbered = { statements: [{ sql: "nonsense", params: [] }], session };
+  for (const [result, code] of [[10, "DISK_FAILED"], [13, "DISK_FULL"]] as const) {
+    using it = new Commits();
+    failCommit(it, false, result);
+    const { outcomes } = await it.group(numbered, "insert into t values (1)", "nonsense");
+    assert.deepEqual(outcomes.map(shown), [code, code, "SQL_ERROR"]);
+    assert.notEqual((outcomes[0] as SkylineError).retry, "no");
+    failCommit(it, false, result);
+    assert.deepEqual((await it.group(numbered)).outcomes.map(shown), [code]);
+    assert.deepEqual((await it.group(numbered)).outcomes.map(shown), ["SQL_ERROR"]);
+  }
+});
+
 Deno.test("GroupCommit answers OUTCOME_UNKNOWN when a failed COMMIT cannot be looked into", async () => {
   using it = new Commits(() => Promise.reject(new Error("no")));
   failCommit(it, false);
