@@ -5,6 +5,7 @@ import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
 import { ExactlyOnce } from "../../daemon/database/exactly_once.ts";
 import { FileWatch } from "../../daemon/database/file_watch.ts";
 import { GroupCommit } from "../../daemon/database/group_commit.ts";
+import { LoneCommit } from "../../daemon/database/lone_commit.ts";
 import { QueuedWrite } from "../../daemon/database/queued_write.ts";
 import { createOwnTables } from "../../daemon/database/own_tables.ts";
 import { Transaction } from "../../daemon/database/transaction.ts";
@@ -179,6 +180,30 @@ Deno.test("GroupCommit gives no session a final failure that a failed COMMIT sho
     assert.deepEqual((await it.group(numbered)).outcomes.map(shown), [code]);
     assert.deepEqual((await it.group(numbered)).outcomes.map(shown), ["SQL_ERROR"]);
   }
+});
+
+Deno.test("LoneCommit gives no session a final failure that a failed COMMIT should have kept", async () => {
+  using it = new Commits();
+  const { transaction } = it.writer;
+  const commit = transaction.commitOffLoop.bind(transaction);
+  transaction.commitOffLoop = () => {
+    transaction.commitOffLoop = commit;
+    return Promise.reject(new SqliteError(10, "made to fail"));
+  };
+  const lone = new LoneCommit(it.commit, new CostlyStatements());
+  const outcomes: WriteOutcome[] = [];
+  const numbered = {
+    statements: [{ sql: "nonsense", params: [] }],
+    atomic: true,
+    results: false,
+    units: 100,
+    deadline: performance.now() + 10_000,
+    session: { client: "c", seq: 1, acked: 0 },
+  };
+  for (let times = 0; times < 2; times++) {
+    await lone.run(new QueuedWrite(numbered, (outcome) => outcomes.push(outcome)));
+  }
+  assert.deepEqual(outcomes.map(shown), ["DISK_FAILED", "SQL_ERROR"]);
 });
 
 Deno.test("GroupCommit answers OUTCOME_UNKNOWN when a failed COMMIT cannot be looked into", async () => {
