@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { WIRE_LIMITS } from "./limits.ts";
 
 /**
  * What a caller may do after an error: `safe`, the request had no effect and may be sent again; `unknown`, it may have
@@ -270,6 +271,14 @@ const UNKNOWN_KIND: ErrorKind = {
   meaning: "A code that this version does not know.",
 };
 
+/** A text of at most `unitsMax` UTF-16 units: a longer one is cut, not within a character, and ends in an ellipsis. */
+export function cutText(text: string, unitsMax: number): string {
+  if (text.length <= unitsMax) return text;
+  const cut = text.slice(0, unitsMax - 1);
+  const last = cut.charCodeAt(cut.length - 1);
+  return `${last >= 0xd800 && last < 0xdc00 ? cut.slice(0, -1) : cut}…`;
+}
+
 /** Everything that fails outside the caller's own program: the connection, the daemon, a statement. */
 export class SkylineError extends Error {
   /** The class's name, `SkylineError`. */
@@ -286,14 +295,21 @@ export class SkylineError extends Error {
   /** What the user can do about it. */
   declare readonly hint?: string;
 
-  /** Makes an error; what `details` leaves out is taken from {@link ERRORS}. */
+  /**
+   * Makes an error; what `details` leaves out is taken from {@link ERRORS}. Message and hint are cut after 2,048 UTF-16 units:
+   * SQL, names and paths may be in them.
+   */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(
+      cutText(message, WIRE_LIMITS.errorTextMax),
+      details.cause === undefined ? undefined : { cause: details.cause },
+    );
     const { retry, hint } = Object.hasOwn(ERRORS, code) ? ERRORS[code] : UNKNOWN_KIND;
     this.code = code;
     this.retry = details.retry ?? retry;
     if (details.sqliteCode !== undefined) this.sqliteCode = details.sqliteCode;
     if (details.statement !== undefined) this.statement = details.statement;
-    if (details.hint ?? hint) this.hint = details.hint ?? hint;
+    const shown = details.hint ?? hint;
+    if (shown) this.hint = cutText(shown, WIRE_LIMITS.errorTextMax);
   }
 }

@@ -20,6 +20,11 @@ export const WIRE_LIMITS = {
   idLengthMax: 64,
   /** A `client` and a `key`, in UTF-16 units. */
   nameLengthMax: 64,
+  /**
+   * An error's message, and its hint, in UTF-16 units; what is longer is cut. JSON makes up to six times as much of it, and an
+   * answer, a log line and a session's row hold it.
+   */
+  errorTextMax: 2_048,
   /** How far a `seq` may be beyond its `acked`: answers in between are kept for a repetition. */
   unackedMax: 2_048,
   /** Longest `timeout_ms`: one day. */

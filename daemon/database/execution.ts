@@ -31,8 +31,8 @@ export interface QueryResult {
   readonly rows: string;
 }
 
-/** Room in an answer for what surrounds the rows. */
-const ANSWER_OVERHEAD_BYTES = 1024;
+/** Bytes of an answer that results may take: the rest is room for what surrounds them. */
+export const RESULTS_BYTES_MAX = WIRE_LIMITS.frameBytesMax - 1024;
 
 /** Collects rows as JSON, up to what fits into a frame. */
 class RowCollector {
@@ -81,7 +81,7 @@ class RowCollector {
 export function* executeWrite(connection: Connection, write: Write): Execution<Executed> {
   connection.lastInsertRowid = 0n;
   const results: string[] = [];
-  let bytesLeft = WIRE_LIMITS.frameBytesMax - ANSWER_OVERHEAD_BYTES;
+  let bytesLeft = RESULTS_BYTES_MAX;
   let rowsAffected = 0;
   for (let index = 0; index < write.statements.length; index++) {
     const done = yield* executeStatement(connection, write, index, bytesLeft);
@@ -133,7 +133,7 @@ export function* executeQuery(
   sql: string,
   params: BindValues,
 ): Execution<QueryResult> {
-  const rows = new RowCollector(true, WIRE_LIMITS.frameBytesMax - ANSWER_OVERHEAD_BYTES);
+  const rows = new RowCollector(true, RESULTS_BYTES_MAX);
   try {
     const statement = connection.cached(sql) ?? prepareQuery(connection, sql);
     yield* runStatement(connection, statement, params, rows);

@@ -62,7 +62,7 @@ export class Keys {
   /** Keeps what a request did, in its savepoint. */
   store(key: string, write: Write, done: WriteDone, now: number): void {
     const fingerprint = fingerprintOf(write);
-    const answer = storedAnswer(done, LIMITS.storedResultsMax);
+    const answer = storedAnswer(done, LIMITS.keptUnits);
     this.#insert.run([key, fingerprint, answer, now]);
     this.#bytes += ROW_OVERHEAD_BYTES + key.length + fingerprint.length + answer.length;
   }

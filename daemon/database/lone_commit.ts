@@ -6,13 +6,18 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { SkylineError } from "../../client/errors.ts";
-import { WIRE_LIMITS } from "../../client/limits.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { Commit } from "./commit.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
 import { driveBeside, NotInline } from "./drivers.ts";
-import { executeStatement, executeWrite, type Execution, isVacuum } from "./execution.ts";
+import {
+  executeStatement,
+  executeWrite,
+  type Execution,
+  isVacuum,
+  RESULTS_BYTES_MAX,
+} from "./execution.ts";
 import { databaseBusy } from "./failures.ts";
 import { type QueuedWrite, refusalOf } from "./queued_write.ts";
 import { checkForeignKeys } from "./transaction.ts";
@@ -99,7 +104,7 @@ export class LoneCommit {
   /** Each statement is a transaction, and each writes the request's revision: what was kept has it, whatever comes after. */
   async #each(write: Write, revision: number): Promise<WriteOutcome> {
     const results: string[] = [];
-    let bytesLeft = WIRE_LIMITS.frameBytesMax;
+    let bytesLeft = RESULTS_BYTES_MAX;
     let rowsAffected = 0;
     this.#commit.writer.connection.lastInsertRowid = 0n;
     for (let index = 0; index < write.statements.length; index++) {

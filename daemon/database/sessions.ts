@@ -103,7 +103,7 @@ export class Sessions {
     const session = this.#changing(client);
     dropAnswers(session, acked);
     const isLarge = session.units > LIMITS.storedAnswersUnitsMax;
-    const answer = storedAnswer(outcome, isLarge ? 0 : LIMITS.storedResultsMax);
+    const answer = storedAnswer(outcome, isLarge ? LIMITS.keptBeyond : LIMITS.keptUnits);
     session.answers.push(answer);
     session.units += answer.length;
     session.seq = seq;

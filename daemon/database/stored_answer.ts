@@ -3,19 +3,29 @@
  *
  * @module
  */
-import { SkylineError } from "../../client/errors.ts";
+import { cutText, SkylineError } from "../../client/errors.ts";
 import type { WriteDone } from "./write.ts";
 
 const FAILURE = "!";
 
-/** The text of an outcome; without its results where they are over `resultsUnitsMax` UTF-16 units. */
-export function storedAnswer(outcome: WriteDone | SkylineError, resultsUnitsMax: number): string {
+/** How much of an answer is kept, in UTF-16 units. */
+export interface KeptUnits {
+  /** Longer results are left out. */
+  readonly results: number;
+  /** A longer message or hint of a failure is cut. */
+  readonly errorText: number;
+}
+
+/** The text of an outcome, as far as it is kept. */
+export function storedAnswer(outcome: WriteDone | SkylineError, kept: KeptUnits): string {
   if (outcome instanceof SkylineError) {
-    const { code, message, sqliteCode, statement, retry, hint } = outcome;
+    const { code, sqliteCode, statement, retry } = outcome;
+    const message = cutText(outcome.message, kept.errorText);
+    const hint = outcome.hint && cutText(outcome.hint, kept.errorText);
     return FAILURE + JSON.stringify({ code, message, sqliteCode, statement, retry, hint });
   }
   const { rev, rowsAffected, results } = outcome;
-  const isKept = results !== undefined && results.length <= resultsUnitsMax;
+  const isKept = results !== undefined && results.length <= kept.results;
   return isKept ? `${rev} ${rowsAffected} ${results}` : `${rev} ${rowsAffected}`;
 }
 

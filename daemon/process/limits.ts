@@ -59,10 +59,15 @@ export const LIMITS = {
   // Exactly once
   /** How long sessions and keys are remembered after their last use. */
   rememberSeconds: 24 * 3_600,
-  /** Answers are kept without their results where those are longer, in UTF-16 units. */
-  storedResultsMax: 64 * 1024,
-  /** Kept answers of one client, in UTF-16 units, past which further ones are kept without results: its row is written whole. */
+  /** Answers are kept without results that are longer than this, in UTF-16 units; an error's text is short as it is. */
+  keptUnits: { results: 64 * 1024, errorText: 2_048 },
+  /** Kept answers of one client, in UTF-16 units, past which less is kept of further ones: its row is written whole. */
   storedAnswersUnitsMax: 1024 * 1024,
+  /**
+   * What is kept of those: no results, and so much of an error's text. 2,048 of these with every character escaped, and the
+   * ones before them, are under 10 MB, and so below what SQLite takes as one value, 16 MiB.
+   */
+  keptBeyond: { results: 0, errorText: 200 },
   /** Sessions that are held in memory, some 500 bytes each; others are read from the file. */
   sessionsCached: 1_000,
   /** What keys and their answers may take in the file. */

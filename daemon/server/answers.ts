@@ -5,6 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { SkylineError } from "../../client/errors.ts";
+import { WIRE_LIMITS } from "../../client/limits.ts";
 import type { RequestId } from "../../client/protocol.ts";
 import type { QueryDone } from "../database/readers.ts";
 import { Replay, type WriteOutcome } from "../database/write.ts";
@@ -49,6 +50,20 @@ export function errorAnswer(id: RequestId | undefined, error: SkylineError): str
     hint,
   };
   return `${start(id, "error")},${JSON.stringify(fields).slice(1)}`;
+}
+
+/**
+ * The answer, or an error in its place when it is too large for a frame. Results are bounded before anything is committed, so
+ * that it is none of a write.
+ */
+export function fitting(id: RequestId | undefined, text: string): string {
+  const max = WIRE_LIMITS.frameBytesMax;
+  // Counted only where it may not fit.
+  if (text.length * 3 <= max || Buffer.byteLength(text) <= max) return text;
+  return errorAnswer(
+    id,
+    new SkylineError("RESULT_TOO_LARGE", `The answer would be over ${max} bytes`),
+  );
 }
 
 /** Puts texts into frames, one after the other. */

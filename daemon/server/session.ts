@@ -11,7 +11,7 @@ import type { Database } from "../database/database.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import type { AnswerTimes } from "./answer_times.ts";
-import { errorAnswer } from "./answers.ts";
+import { errorAnswer, fitting } from "./answers.ts";
 import type { Channel } from "./channel.ts";
 import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
@@ -295,8 +295,8 @@ export class Session implements Caller {
     }
     if (isUse) this.#options.idleMemory.note();
     if (typeof answer !== "string") this.#await(id, body.length, answer);
-    else if (id === undefined) this.#inOrder(answer);
-    else this.#send(answer);
+    else if (id === undefined) this.#inOrder(fitting(id, answer));
+    else this.#send(fitting(id, answer));
   }
 
   /** Sends an answer without an id: after those that are still awaited. */
@@ -314,7 +314,8 @@ export class Session implements Caller {
     this.#waitingBytes += bytes;
     const slot: Slot | null = id === undefined ? { text: null } : null;
     if (slot) this.#slots.push(slot);
-    const answered = (text: string) => {
+    const answered = (answer: string) => {
+      const text = fitting(id, answer);
       this.#waitingRequests--;
       this.#waitingBytes -= bytes;
       this.#options.idleMemory.note();

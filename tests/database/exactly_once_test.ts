@@ -151,7 +151,7 @@ Deno.test("ExactlyOnce keeps answers exactly, large ones without their results",
   using it = new Memory();
   const exact = `[{"changes":1,"last_insert_rowid":9223372036854775807,"rows":[[1.0,"a\\nb"]]}]`;
   it.done(numbered(1), 11, exact);
-  it.done(numbered(2), 12, `["${"x".repeat(LIMITS.storedResultsMax)}"]`);
+  it.done(numbered(2), 12, `["${"x".repeat(LIMITS.keptUnits.results)}"]`);
   it.reopen();
   const first = it.once.recall(numbered(1)) as Replay;
   assert.deepEqual(first.outcome, { rev: 11, rowsAffected: 1, results: exact });

@@ -102,6 +102,16 @@ Deno.test("GroupCommit gives every member a revision of its own and commits once
   );
 });
 
+Deno.test("GroupCommit takes no more members once their results are over 10 MiB", async () => {
+  using it = new Commits();
+  const large = {
+    statements: [{ sql: "select hex(zeroblob(2000000))", params: [] }],
+    results: true,
+  };
+  const { settled, outcomes } = await it.group(large, large, large, large, large);
+  assert.deepEqual([settled, outcomes.map(shown)], [3, [1, 2, 3, undefined, undefined]]);
+});
+
 Deno.test("GroupCommit commits nothing when all members failed", async () => {
   using it = new Commits();
   const { settled } = await it.group("insert into nowhere values (1)", "nonsense");

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { SkylineError } from "../../client/errors.ts";
-import { FrameDecoder } from "../../client/frame.ts";
+import { encodeFrame, FrameDecoder } from "../../client/frame.ts";
+import { WIRE_LIMITS } from "../../client/limits.ts";
 import {
   errorAnswer,
   fieldsAnswer,
+  fitting,
   framesOf,
   queryAnswer,
   writeAnswer,
@@ -37,6 +39,17 @@ Deno.test("errorAnswer() leaves out what is not known, and is well-formed whatev
     statement: 0,
     retry: "no",
   });
+});
+
+Deno.test("fitting() passes on what is at most a frame, and puts an error in the place of more", () => {
+  for (const letter of ["x", "é", "\u20ac"]) {
+    const bytes = new TextEncoder().encode(letter).length;
+    const most = letter.repeat(WIRE_LIMITS.frameBytesMax / bytes);
+    assert.equal(fitting(1, most), most);
+    assert.doesNotThrow(() => encodeFrame(fitting(1, most)));
+    const { id, code } = JSON.parse(fitting(1, most + letter));
+    assert.deepEqual([id, code], [1, "RESULT_TOO_LARGE"]);
+  }
 });
 
 Deno.test("framesOf() puts texts into frames that can be read back", () => {
