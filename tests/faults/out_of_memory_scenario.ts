@@ -3,12 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SkylineError } from "../../client/errors.ts";
-import { Database } from "../../daemon/database/database.ts";
-import { prepareFile } from "../../daemon/database/database_file.ts";
+import type { Database } from "../../daemon/database/database.ts";
 import { isDone, type Write, type WriteOutcome } from "../../daemon/database/write.ts";
-import { LIMITS } from "../../daemon/process/limits.ts";
-import { silentLog } from "../../daemon/process/log.ts";
 import { findLibrary } from "../../daemon/sqlite/library.ts";
+import { openDatabase } from "./open_database.ts";
 import { counted, integerBetween, outcome, type Scenario } from "./scenario.ts";
 
 const ROUNDS = { short: 40, faults: 400, soak: 10_000 };
@@ -26,7 +24,7 @@ export const scenario: Scenario = {
     const folder = realpathSync(mkdtempSync(join(tmpdir(), "skylinedb-memory-")));
     const file = join(folder, "app.db");
     try {
-      const database = await open(file);
+      const database = await openDatabase(file, "normal");
       const starving = new Starving(database, file, random);
       try {
         for (let round = 0; round < ROUNDS[size]; round++) {
@@ -48,25 +46,13 @@ export const scenario: Scenario = {
   },
 };
 
-function open(file: string): Promise<Database> {
-  return Database.open(prepareFile(file), {
-    durability: "normal",
-    foreignKeys: true,
-    keepWal: false,
-    walLimitBytes: LIMITS.walLimitBytes.default,
-    log: silentLog,
-    othersMaySend: () => true,
-    closeIdleMs: 0,
-    claimFile: () => {},
-  });
-}
-
 /** Takes more than there is, in a step of its own. */
 const HOGS: readonly string[] = [
   "insert into t select 0, hex(randomblob(7000000))",
   "insert into t(a) select group_concat(hex(zeroblob(1000000))) from (values (1), (2), (3), (4), (5))",
   "insert or replace into t values (0, randomblob(15000000))",
-  "update t set a = hex(zeroblob(8000000)) where n = 1",
+  // The row that came before it: any other may be missing, and then nothing is asked for.
+  "update t set a = hex(zeroblob(8000000)) where n = -1",
 ];
 
 class Starving {
