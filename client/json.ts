@@ -1,5 +1,5 @@
 /**
- * JSON as the protocol needs it: integers exact beyond 2^53, `1.0` told from `1`, and the source text of nested values.
+ * JSON as the protocol needs it: integers exact beyond 2^53, and `1.0` told from `1`.
  *
  * @module
  */
@@ -8,14 +8,12 @@ import { WIRE_LIMITS } from "./limits.ts";
 import { textOfUtf8 } from "./utf8.ts";
 import { Real } from "./values.ts";
 
-/** A frame's JSON. In an exact tree a number is a `number`, a `bigint` beyond 2^53, or a {@link Real} where integral. */
+/** A frame's JSON. */
 export interface ParsedJson {
-  /** The value. Without {@link ParsedJson.sourceOf}, every integral `number` in it was written as an integer. */
+  /** The value. In an exact one a number is a `number`, a `bigint` beyond 2^53, or a {@link Real} where integral. */
   readonly value: unknown;
   /** The text that it came from. */
   readonly text: string;
-  /** The source text of an object or array of this tree; only an exact parse knows it. */
-  readonly sourceOf?: (node: object) => string;
 }
 
 /**
@@ -32,6 +30,25 @@ const INEXACT_NUMBER =
  * @throws {SkylineError} `INVALID_JSON`, `NESTED_TOO_DEEP`.
  */
 export function decodeJson(body: Uint8Array): ParsedJson {
+  const { text, hasOddNumbers } = examineJson(body);
+  return { value: hasOddNumbers ? parseExact(text) : parseFast(text), text };
+}
+
+/** What is known of a frame's JSON before it is parsed. */
+export interface ExaminedJson {
+  readonly text: string;
+  /** Whether `JSON.parse` would change a number, or lose its kind. */
+  readonly hasOddNumbers: boolean;
+  /** Whether `JSON.parse` may take long for it: it has very many values. */
+  readonly isLong: boolean;
+}
+
+/**
+ * Looks at a frame's body once, to know how to parse it.
+ *
+ * @throws {SkylineError} `INVALID_JSON` where it is not UTF-8, `NESTED_TOO_DEEP`.
+ */
+export function examineJson(body: Uint8Array): ExaminedJson {
   const text = textOfUtf8(body);
   if (text === null) throw new SkylineError("INVALID_JSON", "The frame is not well-formed UTF-8");
   const found = scan(body);
@@ -41,11 +58,16 @@ export function decodeJson(body: Uint8Array): ParsedJson {
       `The frame's JSON is nested deeper than ${WIRE_LIMITS.nestingMax} levels`,
     );
   }
-  if (found === ODD_NUMBER && INEXACT_NUMBER.test(text)) return parseExact(text);
-  return { value: parseFast(text), text };
+  const hasOddNumbers = (found & ODD_NUMBER) !== 0 && INEXACT_NUMBER.test(text);
+  return { text, hasOddNumbers, isLong: (found & LONG) !== 0 };
 }
 
-function parseFast(text: string): unknown {
+/**
+ * Parses JSON as `JSON.parse` does.
+ *
+ * @throws {SkylineError} `INVALID_JSON`.
+ */
+export function parseFast(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -53,12 +75,14 @@ function parseFast(text: string): unknown {
   }
 }
 
-const SPACE = 0x20, QUOTE = 0x22, POINT = 0x2e, BACKSLASH = 0x5c, LETTER_E = 0x65;
+const SPACE = 0x20, QUOTE = 0x22, COMMA = 0x2c, POINT = 0x2e, BACKSLASH = 0x5c, LETTER_E = 0x65;
 const DIGIT_0 = 0x30, DIGIT_9 = 0x39;
 const OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d, OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d;
 
-/** What {@link scan} finds: nothing, nesting that is too deep, or a number that may be inexact. */
-const NOTHING = 0, TOO_DEEP = 1, ODD_NUMBER = 2;
+/** What {@link scan} finds, together: a number that may be inexact, very many values; or nesting that is too deep. */
+const ODD_NUMBER = 1, LONG = 2, TOO_DEEP = 4;
+/** JSON.parse takes up to 0.4 µs for a value, that of a new name in an object: for so many 40 ms. */
+const QUICK_VALUES = 100_000;
 /** So many bytes of a string are looked at one by one; of a longer one only its end is searched, which is quicker then. */
 const STRING_BYTES_SCANNED = 256;
 /** Fewer digits than this are exact. */
@@ -66,11 +90,11 @@ const DIGITS_EXACT = 16;
 
 /** Looks once at the bytes between the strings: JSON.parse takes seconds for what is nested a million deep. */
 function scan(body: Uint8Array): number {
-  let found = NOTHING, depth = 0, digits = 0;
+  let found = 0, depth = 0, digits = 0, values = 0;
   for (let i = 0; i < body.length; i++) {
     const byte = body[i];
     if (byte >= DIGIT_0 && byte <= DIGIT_9) {
-      if (++digits === DIGITS_EXACT) found = ODD_NUMBER;
+      if (++digits === DIGITS_EXACT) found |= ODD_NUMBER;
       continue;
     }
     digits = 0;
@@ -82,13 +106,16 @@ function scan(body: Uint8Array): number {
       if (i >= scanned) i = stringEnd(body, i);
     } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
       if (++depth > WIRE_LIMITS.nestingMax) return TOO_DEEP;
+      values++;
     } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
       depth--;
+    } else if (byte === COMMA) {
+      values++;
     } else if (byte === POINT || (byte | 0x20) === LETTER_E) {
-      found = ODD_NUMBER;
+      found |= ODD_NUMBER;
     }
   }
-  return found;
+  return values > QUICK_VALUES ? found | LONG : found;
 }
 
 /** Where the string that holds the byte at `from`, which no backslash stands before, ends: at its quote. */
@@ -108,13 +135,10 @@ function stringEnd(body: Uint8Array, from: number): number {
  *
  * @throws {SkylineError} `INVALID_JSON`.
  */
-export function parseExact(text: string): ParsedJson & Required<Pick<ParsedJson, "sourceOf">> {
+export function parseExact(text: string): unknown {
   // What follows relies on well-formed JSON, and JSON.parse knows best what that is.
   parseFast(text);
-  const sources = new Map<object, readonly [number, number]>();
-  const value = new ExactParser(text, sources).value();
-  const sourceOf = (node: object): string => text.slice(...(sources.get(node) ?? [0, 0]));
-  return { value, text, sourceOf };
+  return new ExactParser(text).value();
 }
 
 const NUMBER = /-?\d+(\.\d+)?([eE][-+]?\d+)?/y;
@@ -122,21 +146,19 @@ const NUMBER = /-?\d+(\.\d+)?([eE][-+]?\d+)?/y;
 /** Walks well-formed JSON. */
 class ExactParser {
   readonly text: string;
-  readonly sources: Map<object, readonly [number, number]>;
   #at = 0;
 
-  constructor(text: string, sources: Map<object, readonly [number, number]>) {
+  constructor(text: string) {
     this.text = text;
-    this.sources = sources;
   }
 
   value(): unknown {
     this.#space();
     switch (this.text[this.#at]) {
       case "{":
-        return this.#noted(() => this.#object());
+        return this.#object();
       case "[":
-        return this.#noted(() => this.#array());
+        return this.#array();
       case '"':
         return this.#string();
       case "t":
@@ -180,13 +202,6 @@ class ExactParser {
   #word<T>(word: string, value: T): T {
     this.#at += word.length;
     return value;
-  }
-
-  #noted<T extends object>(parse: () => T): T {
-    const start = this.#at;
-    const node = parse();
-    this.sources.set(node, [start, this.#at]);
-    return node;
   }
 
   #array(): unknown[] {
@@ -234,16 +249,16 @@ class ExactParser {
   }
 }
 
-/** So many characters are a number beyond int64, whichever they are. */
-const INTEGER_LENGTH_BEYOND = 24;
+/** So many digits are a number beyond every REAL, whichever they are: the largest has 309. */
+const INTEGER_LENGTH_BEYOND = 400;
 
-function exactNumber(source: string): number | bigint | Real {
+/** The number that JSON writes so: see {@link ParsedJson}. Of one beyond every REAL only that it is so is kept. */
+export function exactNumber(source: string): number | bigint | Real {
+  const value = Number(source);
   if (/[.eE]/.test(source)) {
-    const value = Number(source);
     return Number.isInteger(value) || !Number.isFinite(value) ? new Real(value) : value;
   }
-  const value = Number(source);
   if (Number.isSafeInteger(value)) return value;
-  // Beyond int64 only that it is so matters, and a million digits would take BigInt a tenth of a second.
+  // A million digits would take BigInt a tenth of a second.
   return BigInt(source.slice(0, INTEGER_LENGTH_BEYOND));
 }

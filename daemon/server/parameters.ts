@@ -4,35 +4,30 @@
  * @module
  */
 import { SkylineError } from "../../client/errors.ts";
-import type { ParsedJson } from "../../client/json.ts";
 import { bytesOfBase64, INTEGER_MAX, INTEGER_MIN, Real } from "../../client/values.ts";
 import type { BindValues } from "../sqlite/statement.ts";
 import type { BindValue } from "../sqlite/values.ts";
+import { Nested } from "./json_scanner.ts";
 
-/** Thrown where the source text of a nested value is needed and the frame was parsed without it. */
+/** Thrown where the source text of a nested value is needed: see {@link readRequestJson}. */
 export class NeedsSource extends Error {}
 
 /**
  * Reads the `params` of a statement, an array or an object of named ones.
  *
  * @throws {SkylineError} `INVALID_VALUE` for one that has no exact value in SQLite.
- * @throws {NeedsSource} when the frame has to be parsed exactly first.
+ * @throws {NeedsSource} when the request has to be read with the source of what is nested.
  */
 export function readParameters(
   params: readonly unknown[] | Record<string, unknown>,
-  sourceOf: ParsedJson["sourceOf"],
 ): BindValues {
-  if (Array.isArray(params)) return params.map((value, i) => readParameter(value, i, sourceOf));
+  if (Array.isArray(params)) return params.map(readParameter);
   return Object.fromEntries(
-    Object.entries(params).map(([name, value]) => [name, readParameter(value, name, sourceOf)]),
+    Object.entries(params).map(([name, value]) => [name, readParameter(value, name)]),
   );
 }
 
-function readParameter(
-  value: unknown,
-  place: number | string,
-  sourceOf: ParsedJson["sourceOf"],
-): BindValue {
+function readParameter(value: unknown, place: number | string): BindValue {
   switch (typeof value) {
     case "number":
     case "boolean":
@@ -48,7 +43,7 @@ function readParameter(
   }
   if (value === null) return null;
   if (value instanceof Real) return finite(value, place);
-  return readObject(value as object, place, sourceOf);
+  return readObject(value as object, place);
 }
 
 function finite(value: Real, place: number | string): Real {
@@ -58,31 +53,17 @@ function finite(value: Real, place: number | string): Real {
   return value;
 }
 
-function readObject(
-  value: object,
-  place: number | string,
-  sourceOf: ParsedJson["sourceOf"],
-): BindValue {
+function readObject(value: object, place: number | string): BindValue {
+  if (value instanceof Nested) {
+    if (!value.isWellFormed) throw invalid(place, "holds half a surrogate pair");
+    return value.text;
+  }
   if (Object.hasOwn(value, "$blob")) return readBlob(value as { $blob: unknown }, place);
   if (Object.hasOwn(value, "$real")) return readReal(value as { $real: unknown }, place);
   if (Object.hasOwn(value, "$text")) {
     throw invalid(place, "is a $text, which only answers hold: send a string, or a $blob");
   }
-  if (sourceOf === undefined) throw new NeedsSource();
-  const text = sourceOf(value);
-  if (/\\u[dD][89a-fA-F]/.test(text) && !wellFormedInside(value)) {
-    throw invalid(place, "holds half a surrogate pair");
-  }
-  return text;
-}
-
-/** Whether all strings of a JSON value are well-formed: an escape in its text may be half a pair. */
-function wellFormedInside(value: unknown): boolean {
-  if (typeof value === "string") return value.isWellFormed();
-  if (typeof value !== "object" || value === null) return true;
-  return Object.entries(value).every(([name, each]) =>
-    name.isWellFormed() && wellFormedInside(each)
-  );
+  throw new NeedsSource();
 }
 
 function readBlob(value: { $blob: unknown }, place: number | string): Uint8Array<ArrayBuffer> {
@@ -97,7 +78,9 @@ function readReal(value: { $real: unknown }, place: number | string): Real {
   const { $real } = value;
   if ($real === "Infinity") return new Real(Infinity);
   if ($real === "-Infinity") return new Real(-Infinity);
-  if (typeof $real === "number" || typeof $real === "bigint") return new Real(Number($real));
+  if (typeof $real === "number" || typeof $real === "bigint") {
+    return finite(new Real(Number($real)), place);
+  }
   if ($real instanceof Real) return finite($real, place);
   throw invalid(place, `has a $real that is neither a number nor "Infinity" or "-Infinity"`);
 }

@@ -5,7 +5,6 @@
  */
 import { SkylineError } from "../../client/errors.ts";
 import { FrameDecoder } from "../../client/frame.ts";
-import { decodeJson } from "../../client/json.ts";
 import type { ConnectionStatus, RequestId } from "../../client/protocol.ts";
 import type { Database } from "../database/database.ts";
 import { LIMITS } from "../process/limits.ts";
@@ -17,7 +16,7 @@ import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
 import { Outbox } from "./outbox.ts";
 import type { Caller, Router, Served } from "./router.ts";
-import { readId, readRequest } from "./request.ts";
+import { decodeRequest, readId, readRequest } from "./request.ts";
 import { type ClosedTraffic, Traffic } from "./traffic.ts";
 
 /** Bytes of half-received frames, of all connections together. */
@@ -283,7 +282,7 @@ export class Session implements Caller {
     let isUse = true;
     try {
       if (body.length === 0) throw new SkylineError("FRAME_EMPTY", "A frame has no body");
-      const json = decodeJson(body);
+      const json = decodeRequest(body);
       id = readId(json);
       const request = readRequest(json, this.#lastByteAt);
       // To watch it is no use of it: who does it all the time would never see that memory is given back.
