@@ -7,6 +7,7 @@ import { setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
 import { Connection } from "./connection.ts";
 import { endpointOf, endpointOfName } from "./endpoint.ts";
+import { lockOwner, outOfReach } from "./lock_owner.ts";
 import { SkylineError } from "./errors.ts";
 import type { OkAnswer } from "./link.ts";
 import {
@@ -107,7 +108,10 @@ export class Database {
     }
     const idleCloseMs = idleCloseOf(options.idleCloseMs ?? 0);
     const endpoint = endpointFor(file);
-    const connection = await Connection.open(endpoint, { timeoutMs, retry, idleCloseMs });
+    const connection = await Connection.open(endpoint, { timeoutMs, retry, idleCloseMs })
+      .catch((error) => {
+        throw reasonOf(error, file);
+      });
     try {
       // A daemon that cannot serve one more says so only now, and what is no daemon says nothing.
       await connection.request({ type: "Ping" }, { timeoutMs });
@@ -351,6 +355,15 @@ function endpointFor(file: string | URL | { readonly pipe: string }): string {
   if (file instanceof URL) return endpointOf(fileURLToPath(file));
   if (typeof file === "object" && typeof file?.pipe === "string") return endpointOfName(file.pipe);
   throw new TypeError('connect takes a path, a file: URL or { pipe: "name" }');
+}
+
+/** Why nobody listens for a file: its daemon may be another user's, or in another container. */
+function reasonOf(error: unknown, file: string | URL | { readonly pipe: string }): unknown {
+  if (!(error instanceof SkylineError && error.code === "NOT_RUNNING")) return error;
+  if (typeof file !== "string" && !(file instanceof URL)) return error;
+  const path = typeof file === "string" ? file : fileURLToPath(file);
+  const owner = lockOwner(path);
+  return owner ? outOfReach(path, owner) : error;
 }
 
 async function isListening(endpoint: string): Promise<boolean> {

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { lstatSync, realpathSync, type Stats } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { Buffer } from "node:buffer";
 import { SkylineError } from "./errors.ts";
@@ -17,14 +18,17 @@ const PLAIN_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 const SOCKET_PATH_BYTES_MAX = 103;
 
 /**
- * The endpoint of an existing database file: a pipe's name on Windows, a socket's path elsewhere. All spellings of a
+ * The endpoint of a database file: a pipe's name on Windows, a socket's path elsewhere. All spellings of a
  * path lead to the same one. A look-up: nothing is created, and whether a daemon listens there is not known.
  *
- * @throws {SkylineError} `NOT_RUNNING` when the file does not exist, `NO_PERMISSION` when the system hides it.
+ * @throws {SkylineError} `NOT_RUNNING` when the file does not exist, unless a daemon listens that served it before it was moved
+ * or removed; `NO_PERMISSION` when the system hides it.
  */
 export function endpointOf(file: string): string {
-  const hash = hashOfRealPath(realPath(file), WINDOWS);
-  return WINDOWS ? `${PIPE_FOLDER}skylinedb-${hash}` : `${runtimeFolder()}/${hash}.sock`;
+  const path = realPath(file);
+  if (path === null) return endpointOfMissing(file);
+  const hash = hashOfRealPath(path, WINDOWS);
+  return WINDOWS ? `${PIPE_FOLDER}skylinedb-${hash}` : socketNamed(hash);
 }
 
 /**
@@ -45,29 +49,82 @@ export function endpointOfName(name: string): string {
       `A pipe's name has 1 to 64 letters, digits, ".", "_" or "-": ${JSON.stringify(name)}`,
     );
   }
-  return WINDOWS ? PIPE_FOLDER + name : `${runtimeFolder()}/${name}.sock`;
+  return WINDOWS ? PIPE_FOLDER + name : socketNamed(name);
 }
 
 /**
- * The folder of this user's sockets, which the daemon creates: below `/run/user/UID` where that is this user's, else in
- * `/tmp`. Never from the environment, or cron, sudo and a desktop would each get a daemon of its own.
+ * The folder in which this user's daemons that start now make their sockets: below `/run/user/UID` where that is this user's,
+ * else in `/tmp`. Never from the environment, or cron, sudo and a desktop would each get a daemon of its own.
  *
  * @throws {SkylineError} `NO_PERMISSION` when somebody else has made or may write the folder in `/tmp`: what listens
  * there may be anybody's.
  */
 export function runtimeFolder(): string {
   const user = process.getuid!();
-  const session = `/run/user/${user}`;
-  const found = statOf(session);
-  if (found?.isDirectory() && found.uid === user) return `${session}/skylinedb`;
-  const folder = `/tmp/skylinedb-${user}`;
-  const made = statOf(folder);
-  if (made && !(made.isDirectory() && made.uid === user && (made.mode & 0o022) === 0)) {
-    throw new SkylineError("NO_PERMISSION", `${folder} is not this user's own folder`, {
-      hint: `Find out who made ${folder} and remove it; it must belong to user ${user}, mode 0700.`,
-    });
+  if (hasSession(user)) return sessionFolder(user);
+  const folder = plainFolder(user);
+  if (isOwn(folder, user) !== false) return folder;
+  throw new SkylineError("NO_PERMISSION", `${folder} is not this user's own folder`, {
+    hint: `Find out who made ${folder} and remove it; it must belong to user ${user}, mode 0700.`,
+  });
+}
+
+/**
+ * All folders in which a daemon of this user may listen, the one of {@link runtimeFolder} first: `/run/user/UID` comes at
+ * login and goes at logout, whatever runs meanwhile.
+ *
+ * @throws {SkylineError} `NO_PERMISSION` as {@link runtimeFolder}.
+ */
+export function runtimeFolders(): string[] {
+  const user = process.getuid!();
+  const first = runtimeFolder();
+  const plain = plainFolder(user);
+  return first !== plain && isOwn(plain, user) ? [first, plain] : [first];
+}
+
+function sessionFolder(user: number): string {
+  return `/run/user/${user}/skylinedb`;
+}
+
+function plainFolder(user: number): string {
+  return `/tmp/skylinedb-${user}`;
+}
+
+function hasSession(user: number): boolean {
+  const found = statOf(`/run/user/${user}`);
+  return found !== null && found.isDirectory() && found.uid === user;
+}
+
+/** Whether a folder is this user's, and nobody else may write to it; `undefined` where there is none. */
+function isOwn(folder: string, user: number): boolean | undefined {
+  const found = statOf(folder);
+  return found
+    ? found.isDirectory() && found.uid === user && (found.mode & 0o022) === 0
+    : undefined;
+}
+
+/** A socket's place in this user's folders: where there is one, else where one is made first. */
+function socketNamed(name: string): string {
+  const places = runtimeFolders().map((folder) => `${folder}/${name}.sock`);
+  return places.find((place) => statOf(place)?.isSocket()) ?? places[0];
+}
+
+/**
+ * Where a daemon may listen in place of `endpoint`, once none does there: the same name in this user's other folder. Empty
+ * where `endpoint` is in neither.
+ */
+export function otherEndpoints(endpoint: string): string[] {
+  if (WINDOWS) return [];
+  try {
+    const folders = runtimeFolders();
+    const folder = dirname(endpoint);
+    const user = process.getuid!();
+    if (folder !== sessionFolder(user) && folder !== plainFolder(user)) return [];
+    return folders.filter((other) => other !== folder)
+      .map((other) => `${other}/${basename(endpoint)}`);
+  } catch {
+    return [];
   }
-  return folder;
 }
 
 /**
@@ -92,18 +149,28 @@ function isPipe(name: string): boolean {
   return /^\\\\[.?]\\pipe\\./i.test(name);
 }
 
-function realPath(file: string): string {
+/** The socket by which a file was served that has gone from its path since. On Windows it cannot go. */
+function endpointOfMissing(file: string): string {
+  const folder = WINDOWS ? null : realPath(dirname(file));
+  if (folder !== null) {
+    const socket = socketNamed(hashOfRealPath(join(folder, basename(file)), WINDOWS));
+    if (statOf(socket)?.isSocket()) return socket;
+  }
+  const log = `${file}-wal`;
+  throw new SkylineError("NOT_RUNNING", `No daemon runs for ${file}: the file does not exist`, {
+    hint: statOf(log)
+      ? `${log} is there: it belongs to a file that was moved from here. Put that back, then start the daemon.`
+      : `Start the daemon, which creates the file: skylinedb-daemon "${file}"`,
+  });
+}
+
+/** `null` where there is no such file. */
+function realPath(file: string): string | null {
   try {
     return realpathSync.native(file);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") {
-      throw new SkylineError(
-        "NOT_RUNNING",
-        `No daemon runs for ${file}: the file does not exist`,
-        { cause, hint: `Start the daemon, which creates the file: skylinedb-daemon "${file}"` },
-      );
-    }
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
     throw new SkylineError("NO_PERMISSION", `Cannot find ${file}: ${message}`, {
       cause,
       hint: "Let this program's user read the folders that lead to the file.",

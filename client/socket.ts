@@ -6,6 +6,7 @@
 import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
+import { otherEndpoints } from "./endpoint.ts";
 import { SkylineError } from "./errors.ts";
 
 const PAUSE_MS_FIRST = 5;
@@ -14,12 +15,25 @@ const PAUSE_MS_MAX = 100;
 const ABSENT_MS_MAX = 250;
 
 /**
- * Connects to an endpoint.
+ * Connects to an endpoint, or, where nobody listens there any more, to the one in its place.
  *
  * @param timeoutMs milliseconds that it may take; 0: no bound.
  * @throws {SkylineError} `NOT_RUNNING`, `NO_PERMISSION`, `TIMEOUT`, `TOO_MANY_CONNECTIONS`.
  */
 export async function openSocket(endpoint: string, timeoutMs: number): Promise<Socket> {
+  try {
+    return await openSocketAt(endpoint, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof SkylineError && error.code === "NOT_RUNNING")) throw error;
+    for (const other of otherEndpoints(endpoint)) {
+      const socket = await openSocketAt(other, timeoutMs).catch(() => null);
+      if (socket) return socket;
+    }
+    throw error;
+  }
+}
+
+async function openSocketAt(endpoint: string, timeoutMs: number): Promise<Socket> {
   const startedAt = performance.now();
   const boundMs = timeoutMs === 0 ? Infinity : timeoutMs;
   for (let pauseMs = PAUSE_MS_FIRST;; pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX)) {

@@ -10,7 +10,7 @@ import { tableText } from "./table_text.ts";
 
 /** Prints the databases that daemons of this user serve now. */
 export async function list(json: boolean): Promise<number> {
-  const holders = await listInstances();
+  const holders = listInstances();
   if (json) print(JSON.stringify(holders) + "\n");
   else if (holders.length === 0) printError("No daemon runs.\n");
   else {

@@ -181,17 +181,36 @@ function addQuestions(program: Command, run: Run): void {
     .action((file: string) => run(async () => (await import("./endpoint.ts")).endpoint(file)));
 }
 
+interface ShutdownOptions {
+  all?: boolean;
+  pid?: string;
+  timeout: string;
+}
+
+function processId(text: string): number {
+  if (!/^[1-9]\d{0,9}$/.test(text)) throw new UsageError(`--pid is a process id, not "${text}"`);
+  return Number(text);
+}
+
 function addShutdown(program: Command, run: Run): void {
   program.command("shutdown").argument("[file]", "needed where several daemons run")
     .description("end a daemon; returns when its files are unlocked")
     .option("--all", "end all daemons of this user")
+    .option(
+      "--pid <number>",
+      "end the daemon with this process id, such as where its file was moved",
+    )
     .option("--timeout <time>", "500ms, 5s, 2m, 1h", SHUTDOWN_TIMEOUT)
-    .action((file: string | undefined, options: { all?: boolean; timeout: string }) =>
+    .action((file: string | undefined, options: ShutdownOptions) =>
       run(async () => {
-        const { all = false } = options;
+        const { all, pid } = options;
         if (all && file !== undefined) throw new UsageError("--all and FILE exclude one another");
+        if (pid !== undefined && (all || file !== undefined)) {
+          throw new UsageError("--pid stands alone, without FILE and --all");
+        }
+        const target = { file, all, ...(pid !== undefined && { pid: processId(pid) }) };
         const timeoutMs = timeoutOf(options);
-        return await (await import("./shutdown.ts")).shutdown(file, all, timeoutMs);
+        return await (await import("./shutdown.ts")).shutdown(target, timeoutMs);
       })
     );
 }

@@ -8,17 +8,27 @@ import { SkylineError } from "../../client/errors.ts";
 import { waitForExit } from "../process/process_exit.ts";
 import { EXIT } from "./exit_code.ts";
 import { print, printError } from "./output.ts";
-import { endpointOfDaemon, runningDaemons, startHint } from "./target.ts";
+import { daemonWithPid, endpointOfDaemon, runningDaemons, startHint } from "./target.ts";
 
-/**
- * Ends the daemon of `file`, or the only one that runs, or all; returns when their files and, on Windows, their
- * executables are unlocked.
- */
+/** Which daemons to end: without any of these the only one that runs. */
+export interface ShutdownTarget {
+  /** That of a file. */
+  readonly file?: string;
+  /** That with a process id, such as where its file was moved. */
+  readonly pid?: number;
+  /** All of this user. */
+  readonly all?: boolean;
+}
+
+/** Ends daemons; returns when their files and, on Windows, their executables are unlocked. */
 export async function shutdown(
-  file: string | undefined,
-  all: boolean,
+  { file, pid, all }: ShutdownTarget,
   timeoutMs: number,
 ): Promise<number> {
+  if (pid !== undefined) {
+    await end((await daemonWithPid(pid)).endpoint, timeoutMs);
+    return EXIT.done;
+  }
   if (!all) {
     const endpoint = await endpointOfDaemon(file);
     await startHint(file, () => end(endpoint, timeoutMs));

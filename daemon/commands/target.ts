@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { Connection } from "../../client/connection.ts";
 import { endpointOf } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
+import { type LockOwner, outOfReach } from "../../client/lock_owner.ts";
 import { UsageError } from "../process/config.ts";
 import type { Holder } from "../process/holder.ts";
 
@@ -43,10 +44,37 @@ export async function startHint<T>(
   } catch (error) {
     const notRunning = error instanceof SkylineError && error.code === "NOT_RUNNING";
     if (!notRunning || file === undefined) throw error;
-    throw new SkylineError("NOT_RUNNING", `No daemon serves ${resolve(file)}`, {
-      hint: `Start it: skylinedb-daemon start --background "${file}"`,
-    });
+    throw await reasonOf(resolve(file), error);
   }
+}
+
+/** Why nobody listens for a file. */
+async function reasonOf(path: string, error: SkylineError): Promise<SkylineError> {
+  const { findInstance, findStranger } = await import("../process/single_instance.ts");
+  let holder: Holder | null;
+  let stranger: LockOwner | null;
+  try {
+    holder = findInstance(path);
+    stranger = holder ? null : findStranger(path);
+  } catch {
+    // There is no file, or it was moved this moment; the error has said so, and what to do.
+    if (error.hint?.includes("-wal")) return error;
+    holder = stranger = null;
+  }
+  if (holder) {
+    return new SkylineError(
+      "NOT_RUNNING",
+      `The daemon with pid ${holder.pid} has ${path} as ${holder.path}, and does not listen for it`,
+      {
+        hint:
+          `The file was moved, or that daemon begins or ends. To end it: skylinedb-daemon shutdown --pid ${holder.pid}`,
+      },
+    );
+  }
+  if (stranger) return outOfReach(path, stranger);
+  return new SkylineError("NOT_RUNNING", `No daemon serves ${path}`, {
+    hint: `Start it: skylinedb-daemon start --background "${path}"`,
+  });
 }
 
 /**
@@ -75,11 +103,24 @@ export function onlyOf(daemons: readonly Holder[]): Holder {
   );
 }
 
+/**
+ * The daemon of this user with a process id.
+ *
+ * @throws {SkylineError} `NOT_RUNNING`.
+ */
+export async function daemonWithPid(pid: number): Promise<Holder> {
+  const found = (await runningDaemons()).find((holder) => holder.pid === pid);
+  if (found) return found;
+  throw new SkylineError("NOT_RUNNING", `No daemon of this user has pid ${pid}`, {
+    hint: "skylinedb-daemon list shows those that run.",
+  });
+}
+
 /** One holder for each daemon that runs, however many files it serves. */
 export async function runningDaemons(): Promise<Holder[]> {
   const { listInstances } = await import("../process/single_instance.ts");
   const byPid = new Map<number, Holder>();
-  for (const holder of await listInstances()) {
+  for (const holder of listInstances()) {
     if (!byPid.has(holder.pid)) byPid.set(holder.pid, holder);
   }
   return [...byPid.values()];

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
 import { fileIdentity } from "../process/file_identity.ts";
 import { type Unfit, unfitFileSystem, unfitPath } from "../process/file_system.ts";
@@ -12,10 +12,11 @@ import { type Unfit, unfitFileSystem, unfitPath } from "../process/file_system.t
  * Makes sure that there is a file at `path` that can be served, an empty one if there was none, and gives its real path.
  * Nothing else is created, and nothing at all where it would be refused.
  *
+ * @param refuseAt throws where nothing may be created at a real path, though nothing is there.
  * @throws {SkylineError} `CANNOT_OPEN`, saying what is in the way.
  */
-export function prepareFile(path: string): string {
-  return realPath(path, (absolute) => createIn(dirname(absolute), absolute));
+export function prepareFile(path: string, refuseAt: (realPath: string) => void = () => {}): string {
+  return realPath(path, (absolute) => createIn(dirname(absolute), absolute, refuseAt));
 }
 
 /**
@@ -46,11 +47,14 @@ function realPath(path: string, missing: (absolute: string) => void): string {
   }
 }
 
-function createIn(folder: string, path: string): void {
+function createIn(folder: string, path: string, refuseAt: (realPath: string) => void): void {
   if (statOrNull(folder) === null) {
     throw cannotOpen(path, `folder ${folder} does not exist`, "Create the folder first");
   }
-  refuse(path, unfitFileSystem(Deno.realPathSync(folder)));
+  const realFolder = Deno.realPathSync(folder);
+  refuse(path, unfitFileSystem(realFolder));
+  refuseAt(join(realFolder, basename(path)));
+  refuseLog(path);
   // Nothing of SQLite's is open on a file that did not exist: closing a descriptor drops no locks.
   try {
     Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
@@ -60,13 +64,33 @@ function createIn(folder: string, path: string): void {
   }
 }
 
+/** The log of a file that was moved away: SQLite would copy it into the new one, and what it holds would be lost. */
+function refuseLog(path: string): void {
+  const log = `${path}-wal`;
+  if (statOrNull(log) === null) return;
+  throw cannotOpen(
+    path,
+    `there is none, but its log ${log} is there: the file was moved or removed while it was in use`,
+    `Put it back beside its log, which may hold what it lacks. Only where nothing of it is needed, remove ${
+      basename(log)
+    }`,
+  );
+}
+
 function checkFile(path: string, info: Deno.FileInfo): void {
   if (info.isDirectory) {
     throw cannotOpen(path, "it is a folder", "Name a file in it, such as app.db");
   }
   if (!info.isFile) throw cannotOpen(path, "it is not a regular file");
   refuse(path, unfitFileSystem(Deno.realPathSync(path)));
-  const { links } = fileIdentity(path);
+  const { links, isMount } = fileIdentity(path);
+  if (isMount) {
+    throw cannotOpen(
+      path,
+      "it is mounted by itself, without its folder; by its other name, a program would use another -wal and damage it",
+      "Mount the folder that holds it: docker run -v FOLDER:/FOLDER, not -v FILE:/FILE",
+    );
+  }
   if (links === 1) return;
   throw cannotOpen(
     path,

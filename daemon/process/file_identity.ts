@@ -11,6 +11,8 @@ export interface FileIdentity {
   readonly key: string;
   /** Number of the file's names (hard links). */
   readonly links: number;
+  /** Whether it is mounted by itself, not with its folder. Known on Linux only. */
+  readonly isMount: boolean;
 }
 
 /**
@@ -29,22 +31,33 @@ export function fileIdentity(path: string): FileIdentity {
 }
 
 function identityOf(device: bigint | number, file: bigint, links: number): FileIdentity {
-  return { key: `${device.toString(16)}-${file.toString(16)}`, links };
+  return { key: `${device.toString(16)}-${file.toString(16)}`, links, isMount: false };
 }
 
-/** What {@link look} finds: two numbers for the device, two for the inode, and how many names the file has. */
+/**
+ * What {@link look} finds: two numbers for the device, two for the inode, how many names the file has, and 1 where it is a mount
+ * by itself.
+ */
 export type FileFacts = Uint32Array<ArrayBuffer>;
 
 /** Room for {@link look}. */
 export function fileFacts(): FileFacts {
-  return new Uint32Array(5);
+  return new Uint32Array(6);
+}
+
+/** Whether two looks found one file. */
+export function isSameFile(a: FileFacts, b: FileFacts): boolean {
+  return a[0] === b[0] && a[1] === b[1] && a[2] === b[2] && a[3] === b[3];
 }
 
 function unixIdentity(path: string): FileIdentity | null {
   const facts = fileFacts();
   if (!look(cString(path), facts, { follow: true })) return null;
-  const [high, low, inodeHigh, inodeLow, links] = facts;
-  return identityOf(join(high, low), join(inodeHigh, inodeLow), links);
+  const [high, low, inodeHigh, inodeLow, links, isMount] = facts;
+  return {
+    ...identityOf(join(high, low), join(inodeHigh, inodeLow), links),
+    isMount: isMount === 1,
+  };
 }
 
 function join(high: number, low: number): bigint {
@@ -69,6 +82,8 @@ export function look(
 
 const AT_FDCWD = -100, AT_SYMLINK_NOFOLLOW = 0x100;
 const STATX_NLINK_AND_INO = 0x4 | 0x100;
+/** Told since Linux 5.8. */
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const buffer = new Uint8Array(256);
 const view = new DataView(buffer.buffer);
 
@@ -94,6 +109,7 @@ function lookLinux(path: Uint8Array<ArrayBuffer>, facts: FileFacts, follow: bool
   facts[2] = view.getUint32(36, true);
   facts[3] = view.getUint32(32, true);
   facts[4] = view.getUint32(16, true);
+  facts[5] = view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT ? 1 : 0;
   return true;
 }
 

@@ -1,107 +1,156 @@
 /**
- * One holder per file identity, elsewhere than on Windows: a lock file beside the sockets, held by `flock`. The kernel
- * lets go of it when the process ends, however it ends.
+ * One holder per file, elsewhere than on Windows: the lock on the database file decides, and a file beside the sockets tells
+ * where it is served. That one is locked as well, for as long as what it tells is true.
  *
  * @module
  */
 import { join } from "node:path";
-import { runtimeFolder } from "../../client/endpoint.ts";
+import { runtimeFolders } from "../../client/endpoint.ts";
+import { lockDatabase } from "./database_lock.ts";
+import { cString, type FileFacts, fileFacts, isSameFile, look } from "./file_identity.ts";
 import { type Holder, holderText, parseHolder } from "./holder.ts";
+import { libc, openDescriptor } from "./libc.ts";
 import type { InstanceLock } from "./single_instance.ts";
 import { prepareRuntimeFolder } from "./runtime_folder.ts";
 
+export { isDatabaseLocked as isLocked } from "./database_lock.ts";
+
 const SUFFIX = ".lock";
-const ATTEMPTS_MAX = 100;
-const O_RDWR = 2;
-const O_CLOEXEC = Deno.build.os === "darwin" ? 0x1000000 : 0x80000;
 const LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4;
 
-const SYMBOLS = {
-  close: { parameters: ["i32"], result: "i32" },
-  flock: { parameters: ["i32", "i32"], result: "i32" },
-  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
-  open: { parameters: ["buffer", "i32"], result: "i32" },
-  pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-let opened: Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] | undefined;
-
-function libc(): Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] {
-  opened ??= Deno.dlopen(
-    Deno.build.os === "darwin" ? "libSystem.B.dylib" : "libc.so.6",
-    SYMBOLS,
-  ).symbols;
-  return opened;
+/** Takes the lock and tells who holds it; `null` when somebody has it. */
+export function tryLock(path: string, holder: Holder): InstanceLock | null {
+  const lock = lockDatabase(path);
+  if (!lock) return null;
+  let notice: Notice | null = null;
+  try {
+    notice = Notice.post(lock.key, holder);
+  } finally {
+    if (!notice) lock.release();
+  }
+  return notice && new UnixLock(lock.key, lock.release, notice);
 }
 
-/** Takes the lock and writes the holder into it; `null` when somebody has it. */
-export function tryLock(key: string, holder: Holder): InstanceLock | null {
-  const path = join(prepareRuntimeFolder(), key + SUFFIX);
-  // No two attempts write the same text, so reading it back tells whether the path still leads to the locked file.
-  const text = holderText(holder) + crypto.randomUUID() + "\n";
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    // `open` is variadic: its mode would be passed wrongly on arm64. So the file is there before.
+class UnixLock implements InstanceLock {
+  readonly key: string;
+  readonly #releaseFile: () => void;
+  #notice: Notice;
+
+  constructor(key: string, releaseFile: () => void, notice: Notice) {
+    this.key = key;
+    this.#releaseFile = releaseFile;
+    this.#notice = notice;
+  }
+
+  tell(holder: Holder): void {
+    if (this.#notice.isThere) return this.#notice.write(holder);
+    const notice = Notice.post(this.key, holder);
+    if (!notice) return;
+    this.#notice.remove();
+    this.#notice = notice;
+  }
+
+  release(): void {
+    this.#notice.remove();
+    this.#releaseFile();
+  }
+}
+
+/** The file that tells who holds a lock. */
+class Notice {
+  readonly #path: string;
+  readonly #cPath: Uint8Array<ArrayBuffer>;
+  readonly #descriptor: number;
+  readonly #facts: FileFacts = fileFacts();
+  #endpoint = "";
+
+  private constructor(path: string, descriptor: number) {
+    this.#path = path;
+    this.#cPath = cString(path);
+    this.#descriptor = descriptor;
+    look(this.#cPath, this.#facts);
+  }
+
+  /** Writes one; `null` when a process that is alive has written another. */
+  static post(key: string, holder: Holder): Notice | null {
+    const path = join(prepareRuntimeFolder(), key + SUFFIX);
     Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-    const descriptor = openDescriptor(path);
-    if (descriptor < 0) continue;
+    const descriptor = openDescriptor(path, { write: true });
+    if (descriptor < 0) return null;
     if (libc().flock(descriptor, LOCK_EX | LOCK_NB) !== 0) {
       libc().close(descriptor);
       return null;
     }
-    writeText(descriptor, text);
-    if (readText(path) === text) return { release: () => release(path, descriptor) };
-    // The last holder removed the file after it was opened here: this lock is of no use to anyone.
-    libc().close(descriptor);
+    const notice = new Notice(path, descriptor);
+    notice.write(holder);
+    return notice;
   }
-  throw new Error(`Cannot write the lock file ${path}`);
+
+  /** Writes where it is served, unless that is written. */
+  write(holder: Holder): void {
+    if (holder.endpoint === this.#endpoint) return;
+    this.#endpoint = holder.endpoint;
+    const bytes = new TextEncoder().encode(holderText(holder));
+    libc().ftruncate(this.#descriptor, 0n);
+    libc().pwrite(this.#descriptor, bytes, BigInt(bytes.length), 0n);
+  }
+
+  /** Whether others find it. It takes 1 µs. */
+  get isThere(): boolean {
+    return look(this.#cPath, found) && isSameFile(found, this.#facts);
+  }
+
+  /** Removes it, and nobody else's. */
+  remove(): void {
+    try {
+      if (this.isThere) Deno.removeSync(this.#path);
+    } catch {
+      // Somebody tidied up.
+    }
+    libc().close(this.#descriptor);
+  }
 }
 
-/** Only the holder may remove the file, and only before it lets go. */
-function release(path: string, descriptor: number): void {
-  try {
-    Deno.removeSync(path);
-  } catch {
-    // Somebody tidied up; the lock itself is let go below.
-  }
-  libc().close(descriptor);
-}
+const found = fileFacts();
 
 /** Who wrote last that it holds the lock: by now it may have been killed, or its successor not have written yet. */
 export function readHolder(key: string): Holder | null {
-  return parseHolder(readText(join(runtimeFolder(), key + SUFFIX)).split("\n", 1)[0]);
+  const texts = runtimeFolders().map((folder) => readText(join(folder, key + SUFFIX)));
+  return texts.map(parseHolder).find((holder) => holder !== null) ?? null;
 }
 
-/** Who holds the lock; `null` when nobody does. */
+/** Who says that it holds the lock, and is alive; `null` when nobody does. */
 export function findHolder(key: string): Holder | null {
-  const descriptor = openDescriptor(join(runtimeFolder(), key + SUFFIX));
-  if (descriptor < 0) return null;
-  const held = libc().flock(descriptor, LOCK_SH | LOCK_NB) !== 0;
-  libc().close(descriptor);
-  return held ? readHolder(key) : null;
+  for (const folder of runtimeFolders()) {
+    const path = join(folder, key + SUFFIX);
+    if (isHeld(path)) return parseHolder(readText(path));
+  }
+  return null;
 }
 
 /** The holders of all locks that are held; files that a killed holder left are passed over. */
 export function listHolders(): Holder[] {
-  return lockedKeys().map(findHolder).filter((holder) => holder !== null);
+  return noticePaths().filter(isHeld).map((path) => parseHolder(readText(path)))
+    .filter((holder) => holder !== null);
 }
 
-function lockedKeys(): string[] {
-  try {
-    return [...Deno.readDirSync(runtimeFolder())].filter(({ name }) => name.endsWith(SUFFIX))
-      .map(({ name }) => name.slice(0, -SUFFIX.length)).sort();
-  } catch {
-    return []; // no daemon has ever run
-  }
+function isHeld(path: string): boolean {
+  const descriptor = openDescriptor(path, { write: false });
+  if (descriptor < 0) return false;
+  const held = libc().flock(descriptor, LOCK_SH | LOCK_NB) !== 0;
+  libc().close(descriptor);
+  return held;
 }
 
-function openDescriptor(path: string): number {
-  return libc().open(new TextEncoder().encode(path + "\0"), O_RDWR | O_CLOEXEC);
-}
-
-function writeText(descriptor: number, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  libc().ftruncate(descriptor, 0n);
-  libc().pwrite(descriptor, bytes, BigInt(bytes.length), 0n);
+function noticePaths(): string[] {
+  return runtimeFolders().flatMap((folder) => {
+    try {
+      return [...Deno.readDirSync(folder)].filter(({ name }) => name.endsWith(SUFFIX))
+        .map(({ name }) => join(folder, name)).sort();
+    } catch {
+      return []; // no daemon has ever run
+    }
+  });
 }
 
 function readText(path: string): string {

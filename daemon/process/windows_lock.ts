@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { fileIdentity } from "./file_identity.ts";
 import { type Holder, holderText, parseHolder } from "./holder.ts";
 import { kernel32, wideString } from "./kernel32.ts";
 import { objectNames } from "./object_directory.ts";
@@ -20,7 +21,8 @@ const SECTION_BYTES = 256 * 1024;
 const ownKeys = new Set<string>();
 
 /** Takes the lock and writes the holder beside it; `null` when somebody has it. */
-export function tryLock(key: string, holder: Holder): InstanceLock | null {
+export function tryLock(path: string, holder: Holder): InstanceLock | null {
+  const { key } = fileIdentity(path);
   // A mutex is its thread's: the one that has it would be given it a second time.
   if (ownKeys.has(key)) return null;
   const mutex = kernel32().CreateMutexW(null, 0, wideString(`Global\\${PREFIX}${key}`));
@@ -34,6 +36,8 @@ export function tryLock(key: string, holder: Holder): InstanceLock | null {
   const section = createSection(key, holderText(holder));
   ownKeys.add(key);
   return {
+    key,
+    tell() {}, // neither can be removed
     release() {
       ownKeys.delete(key);
       if (section !== null) kernel32().CloseHandle(section);
@@ -41,6 +45,19 @@ export function tryLock(key: string, holder: Holder): InstanceLock | null {
       kernel32().CloseHandle(mutex);
     },
   };
+}
+
+/** Whether somebody holds the lock, of whatever session or user. */
+export function isLocked(path: string): boolean {
+  const { key } = fileIdentity(path);
+  if (ownKeys.has(key)) return true;
+  const mutex = kernel32().CreateMutexW(null, 0, wideString(`Global\\${PREFIX}${key}`));
+  if (mutex === null) return true;
+  const outcome = kernel32().WaitForSingleObject(mutex, 0);
+  const isFree = outcome === WAIT_OBJECT_0 || outcome === WAIT_ABANDONED;
+  if (isFree) kernel32().ReleaseMutex(mutex);
+  kernel32().CloseHandle(mutex);
+  return !isFree;
 }
 
 /** Services may make a section for all sessions, ordinary users only one for their own. */

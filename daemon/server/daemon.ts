@@ -8,11 +8,19 @@ import { IdleTimer } from "../../client/idle_timer.ts";
 import { Database } from "../database/database.ts";
 import { cannotOpen, prepareFile } from "../database/database_file.ts";
 import type { DaemonConfig } from "../process/config.ts";
+import { fileIdentity } from "../process/file_identity.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
 import { privateBytes } from "../process/memory.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
-import { acquireInstance, type Instance, tryInstance } from "../process/single_instance.ts";
+import {
+  acquireInstance,
+  AlreadyRunningError,
+  type Holder,
+  type Instance,
+  listInstances,
+  tryInstance,
+} from "../process/single_instance.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../sqlite/ffi.ts";
 import { AnswerTimes } from "./answer_times.ts";
 import { IdleMemory } from "./idle_memory.ts";
@@ -64,7 +72,8 @@ export class Daemon implements Host {
     const daemon = new Daemon(config, log);
     daemon.#warnOfOldSqlite();
     try {
-      for (const path of new Set(config.files.map(prepareFile))) await daemon.#serve(path, config);
+      const paths = config.files.map((file) => prepareFile(file, refuseMoved));
+      for (const path of new Set(paths)) await daemon.#serve(path, config);
     } catch (error) {
       await daemon.#closeAll();
       throw error;
@@ -88,7 +97,7 @@ export class Daemon implements Host {
     const endpoint = endpointOf(path);
     if (Deno.build.os !== "windows") prepareRuntimeFolder();
     const holder = { endpoint, pid: Deno.pid, path };
-    const instance = await acquireInstance(path, holder);
+    const instance = await acquire(path, holder);
     const listeners: Listener[] = [];
     let database: Database;
     try {
@@ -103,6 +112,10 @@ export class Daemon implements Host {
           file.instance = renewed;
         },
       });
+      if (fileIdentity(path).key !== instance.key) {
+        await database.close();
+        throw cannotOpen(path, "it was replaced at this moment");
+      }
     } catch (error) {
       instance.release();
       throw error;
@@ -186,9 +199,13 @@ export class Daemon implements Host {
     await Promise.all(listeners.map((listener) => listener.stopAccepting()));
     await Promise.all(listeners.map((listener) => listener.idle()));
     for (const file of this.#files) {
-      await file.database.close().catch((error) =>
-        this.#log.error("Closing failed", { database: file.path, error })
-      );
+      try {
+        await file.database.close();
+      } catch (error) {
+        // SQLite may have the file open: its lock ends with the process.
+        this.#log.error("Closing failed", { database: file.path, error });
+        continue;
+      }
       // Not before: it changes when another file has come to the path.
       file.instance.release();
     }
@@ -205,6 +222,35 @@ export class Daemon implements Host {
   #listeners(): Listener[] {
     return this.#files.flatMap(({ listeners }) => listeners);
   }
+}
+
+/** @throws {SkylineError} also where the file is served under a name that it does not have any more. */
+async function acquire(path: string, holder: Holder): Promise<Instance> {
+  try {
+    return await acquireInstance(path, holder);
+  } catch (error) {
+    if (!(error instanceof AlreadyRunningError) || error.path === path) throw error;
+    throw cannotOpen(
+      path,
+      `the daemon with pid ${error.pid} serves it as ${error.path}`,
+      movedHint(error.pid),
+    );
+  }
+}
+
+/** Nothing is created where a daemon has a file that was moved away: it may still write to it. */
+function refuseMoved(path: string): void {
+  const holder = listInstances().find((holder) => holder.path === path && holder.pid !== Deno.pid);
+  if (!holder) return;
+  throw cannotOpen(
+    path,
+    `the file was moved or removed, and the daemon with pid ${holder.pid} serves it still`,
+    movedHint(holder.pid),
+  );
+}
+
+function movedHint(pid: number): string {
+  return `Move the file back; or end that daemon: skylinedb-daemon shutdown --pid ${pid}`;
 }
 
 function connectionsOf(listeners: readonly Listener[]): number {

@@ -1,0 +1,62 @@
+/**
+ * The C library's calls on descriptors, elsewhere than on Windows: Deno's own files cannot be locked without waiting on the
+ * oldest version that is supported.
+ *
+ * @module
+ */
+import { cString } from "./file_identity.ts";
+
+const IS_DARWIN = Deno.build.os === "darwin";
+const LIBRARY = IS_DARWIN ? "libSystem.B.dylib" : "libc.so.6";
+const O_RDONLY = 0, O_RDWR = 2;
+const O_CLOEXEC = IS_DARWIN ? 0x1000000 : 0x80000;
+/** A FIFO that took the file's place would else be waited for. */
+const O_NONBLOCK = IS_DARWIN ? 4 : 0x800;
+
+const SYMBOLS = {
+  close: { parameters: ["i32"], result: "i32" },
+  flock: { parameters: ["i32", "i32"], result: "i32" },
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  open: { parameters: ["buffer", "i32"], result: "i32" },
+  pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let opened: Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] | undefined;
+
+/** The calls. */
+export function libc(): Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] {
+  opened ??= Deno.dlopen(LIBRARY, SYMBOLS).symbols;
+  return opened;
+}
+
+/** Opens a file that is there, for children invisible; a negative number where it cannot be opened. */
+export function openDescriptor(path: string, { write }: { write: boolean }): number {
+  // `open` is variadic: a mode would be passed wrongly on arm64. So no file is made here.
+  return libc().open(cString(path), (write ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+}
+
+/** `fcntl` with a structure; negative where it fails. */
+type Fcntl = (descriptor: number, command: number, argument: Uint8Array<ArrayBuffer>) => number;
+
+let fcntlCall: Fcntl | undefined;
+
+/**
+ * `fcntl` of macOS with a structure as its third argument. On arm64 variadic arguments lie on the stack, where the ninth one of a call
+ * with fixed arguments lies too: six that nobody reads fill the registers.
+ */
+export function darwinFcntl(): Fcntl {
+  if (fcntlCall) return fcntlCall;
+  if (Deno.build.arch !== "aarch64") {
+    return fcntlCall = Deno.dlopen(LIBRARY, {
+      fcntl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+    }).symbols.fcntl;
+  }
+  const { fcntl } = Deno.dlopen(LIBRARY, {
+    fcntl: {
+      parameters: ["i32", "i32", "usize", "usize", "usize", "usize", "usize", "usize", "buffer"],
+      result: "i32",
+    },
+  }).symbols;
+  return fcntlCall = (descriptor, command, argument) =>
+    fcntl(descriptor, command, 0n, 0n, 0n, 0n, 0n, 0n, argument);
+}
