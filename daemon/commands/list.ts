@@ -9,7 +9,7 @@ import { print, printError } from "./output.ts";
 import { tableText } from "./table_text.ts";
 
 /** Prints the databases that daemons of this user serve now. */
-export async function list(json: boolean): Promise<number> {
+export function list(json: boolean): number {
   const holders = listInstances();
   if (json) print(JSON.stringify(holders) + "\n");
   else if (holders.length === 0) printError("No daemon runs.\n");
