@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Trace, whyNoTrace } from "../faults/strace.ts";
 import type { Answer, WireClient } from "../wire_client.ts";
-import { type DaemonCase, daemonTest, type DaemonTestOptions, sleep } from "./daemon_case.ts";
+import { type DaemonCase, daemonTest, type DaemonTestOptions, until } from "./daemon_case.ts";
 
 /** On Windows the files of an open database cannot be removed, moved or replaced. */
 function unixTest(
@@ -26,7 +26,10 @@ class Writers {
   /** Rows whose writes were acknowledged, those that were sent after {@link Writers.act} first said so. */
   readonly acknowledged: string[] = [];
   readonly errors: Answer[] = [];
-  #acted = false;
+  /** How often something was done to the files. */
+  #acts = 0;
+  /** By writer: its last write that was acknowledged was sent after so many acts; `Infinity` once it has ended. */
+  readonly #through: number[] = [];
   /** Acknowledged although they were sent after. */
   readonly acknowledgedAfter: string[] = [];
 
@@ -35,36 +38,44 @@ class Writers {
     const writers = new Writers();
     for (let i = 0; i < 8; i++) {
       const client = await it.open();
+      writers.#through.push(-1);
       writers.#clients.push(client);
       const running = writers.#write(client, i);
       running.catch(() => {}); // until it is waited for; a test that fails does not come to that
       writers.#running.push(running);
     }
-    await sleep(100);
+    await writers.#allThrough();
     return writers;
+  }
+
+  /** Until each has had a write acknowledged that it sent after all acts, or has ended. */
+  #allThrough(): Promise<void> {
+    return until(() => this.#through.every((acts) => acts >= this.#acts), 60_000);
   }
 
   async #write(client: WireClient, index: number): Promise<void> {
     for (let n = 0; !this.#isStopped; n++) {
       const row = `${index}-${n}`;
-      const isAfter = this.#acted;
+      const acts = this.#acts;
       const answer = await client.ask(insert(row));
       if (answer.status !== "ok") {
         this.errors.push(answer);
-        if (answer.retry === "no") return;
+        if (answer.retry === "no") break;
         continue;
       }
       this.acknowledged.push(row);
-      if (isAfter) this.acknowledgedAfter.push(row);
+      this.#through[index] = acts;
+      if (acts > 0) this.acknowledgedAfter.push(row);
     }
+    this.#through[index] = Infinity;
   }
 
-  /** Does something to the files, and lets the writers go on for a while. */
+  /** Does something to the files, and lets the writers go on until each is through with it. */
   async act(what: () => void): Promise<void> {
     assert.ok(this.acknowledged.length > 0);
     what();
-    this.#acted = true;
-    await sleep(100);
+    this.#acts++;
+    await this.#allThrough();
   }
 
   /** Until all were refused. */
@@ -128,7 +139,7 @@ async function assertServedNoMore(it: DaemonCase, what: RegExp): Promise<void> {
   }
   assert.equal((await it.client.ask({ type: "Ping" })).status, "ok");
   assert.equal((await it.status()).status, undefined);
-  assert.match(it.daemon.log(), /The database is served no more/);
+  await until(() => /The database is served no more/.test(it.daemon.log()));
 }
 
 async function shutDown(it: DaemonCase): Promise<void> {
@@ -220,7 +231,7 @@ for (const suffix of ["-wal", "-shm"]) {
     await writers.stop();
     assert.deepEqual(writers.errors, []);
     assert.ok(writers.acknowledgedAfter.length > 0);
-    assert.match(it.daemon.log(), /The log was made anew/);
+    await until(() => /The log was made anew/.test(it.daemon.log()));
     const [[count]] = await it.rows("select count(*) from t");
     assert.equal(count, writers.acknowledged.length);
     await it.daemon.kill();
@@ -303,8 +314,8 @@ unixTest("Query is not answered from the file that replaced the database", async
   const answer = await it.client.ask(query);
   assert.deepEqual([answer.code, answer.retry], ["FILE_REPLACED", "no"]);
   assert.match(answer.message, /app\.db was replaced by another file/);
-  await sleep(50);
-  assert.match(it.daemon.log(), /The database is served no more/, "without a write");
+  // Without a write.
+  await until(() => /The database is served no more/.test(it.daemon.log()));
   await shutDown(it);
   assert.deepEqual(Deno.readFileSync(file), foreign.content);
 });
@@ -318,9 +329,8 @@ unixTest(
     const query = { type: "Query", sql: "select a from t" };
     const answer = await it.client.ask(query);
     assert.deepEqual([answer.code, answer.retry], ["FILE_REPLACED", "safe"]);
-    await sleep(100);
+    await until(() => /The log was made anew/.test(it.daemon.log()));
     assert.deepEqual((await it.client.ask(query)).rows, [[1]]);
-    assert.match(it.daemon.log(), /The log was made anew/);
   },
 );
 

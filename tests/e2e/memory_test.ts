@@ -30,6 +30,21 @@ async function burst(it: DaemonCase): Promise<void> {
   for (let i = 0; i < 120; i++) assert.equal((await it.client.ask({ type: "Ping" })).status, "ok");
 }
 
+/** Bursts with pauses of 0.7 s; whether all were of less than a second, as the daemon saw them. */
+async function shortPauses(it: DaemonCase): Promise<boolean> {
+  let longestMs = 0;
+  for (let i = 0; i < 6; i++) {
+    await burst(it);
+    const since = performance.now();
+    // After `since`, and before what follows was answered.
+    assert.equal((await it.client.ask({ type: "Ping" })).status, "ok");
+    await sleep(0.7 * QUIET_MS);
+    assert.equal((await it.client.ask({ type: "Ping" })).status, "ok");
+    longestMs = Math.max(longestMs, performance.now() - since);
+  }
+  return longestMs < QUIET_MS;
+}
+
 daemonTest("Daemon gives the memory of a burst back, once", async (it) => {
   await it.exec("create table t(a)");
   await until(() => givenBack(it) === 1);
@@ -41,11 +56,13 @@ daemonTest("Daemon gives the memory of a burst back, once", async (it) => {
   const highest = privateBytes(it);
   assert.ok(highest - before > 10 * MiB, `a burst takes ${highest - before} bytes`);
   for (const client of clients) await client[Symbol.asyncDispose]();
-  await until(() => givenBack(it) === 2);
+  // Where this process was held up in the middle for over a second it was given back then as well.
+  const times = givenBack(it);
+  await until(() => givenBack(it) > times);
   const left = privateBytes(it) - before;
   assert.ok(left < 0.4 * (highest - before), `${left} of ${highest - before} bytes are left`);
   await sleep(3 * QUIET_MS);
-  assert.equal(givenBack(it), 2, "nothing has happened since");
+  assert.equal(givenBack(it), times + 1, "nothing has happened since");
   assert.deepEqual(await it.rows("select count(*) from t"), [[100]]);
 }, { ignore: !isLinux, args: debug });
 
@@ -56,17 +73,22 @@ daemonTest(
     const count =
       "with recursive c(i) as (select 1 union all select i + 1 from c) select count(*) from c";
     await burst(it);
-    const endless = it.client.ask({ type: "Query", sql: count, timeout_ms: 4_000 }, 20_000);
+    const endless = it.client.ask({ type: "Query", sql: count, timeout_ms: 6_000 }, 20_000);
     endless.catch(() => {}); // where the test fails before it is answered
     await sleep(3_500);
     assert.equal(givenBack(it), 1, "while a query runs");
     assert.equal((await endless).code, "TIMEOUT");
-    for (let i = 0; i < 6; i++) {
-      await burst(it);
-      await sleep(0.7 * QUIET_MS);
+    for (;;) {
+      const times = givenBack(it);
+      const isShort = await shortPauses(it);
+      if (isShort) {
+        assert.equal(givenBack(it), times, "while there are pauses of less than a second");
+      }
+      // Also where a busy machine has made a pause longer, so that it is given back, and all begins anew.
+      await until(() => givenBack(it) > times);
+      if (isShort) break;
+      await sleep(3 * QUIET_MS);
     }
-    assert.equal(givenBack(it), 1, "while there are pauses of less than a second");
-    await until(() => givenBack(it) === 2);
   },
   { args: debug },
 );
