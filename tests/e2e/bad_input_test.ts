@@ -214,7 +214,7 @@ daemonTest("Session takes 999 parameters and refuses 1,000", async (it) => {
   it.client.sendText(request(999));
   const answer = await it.client.next();
   assert.equal(answer?.rows?.[0].length, 999, JSON.stringify(answer).slice(0, 300));
-  await refuses(it, request(1_000), { code: "INVALID_REQUEST", message: /1000 parameters/ });
+  await refuses(it, request(1_000), { code: "INVALID_REQUEST", message: /over 999 parameters/ });
   const named = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`p${i}`, 1]));
   await refuses(it, JSON.stringify({ type: "Query", sql: "select 1", params: named }), {
     code: "INVALID_REQUEST",
@@ -241,6 +241,36 @@ daemonTest("Session refuses an empty batch and more than 100,000 statements", as
   await refuses(it, `{"type":"ExecBatch","stmts":[]}`, { code: "INVALID_REQUEST" });
   const many = `{"type":"ExecBatch","stmts":[${'{"sql":""},'.repeat(100_000)}{"sql":""}]}`;
   await refuses(it, many, { code: "INVALID_REQUEST", message: /100000 statements/ });
+});
+
+daemonTest("Session takes exactly 100,000 statements, and a timeout of a day", async (it) => {
+  await it.exec("create table t(a)");
+  const insert = '{"sql":"insert into t values (1)"}';
+  const stmts = (count: number) => `"stmts":[${Array(count).fill(insert)}]`;
+  for (const tx of ["atomic", "none"]) {
+    // Each statement of the other kind is a commit of its own: there the bound is looked at, and then the first one fails.
+    const first = tx === "none" ? '{"sql":"nonsense"},' : "";
+    const text = `{"type":"ExecBatch","tx":"${tx}",${stmts(100_000 - (first ? 1 : 0))}}`
+      .replace("[", `[${first}`);
+    it.client.sendText(text);
+    const answer = await it.client.next();
+    if (first) assert.equal(answer?.code, "SQL_ERROR", JSON.stringify(answer));
+    else assert.equal(answer?.rows_affected, 100_000, JSON.stringify(answer));
+    const over = text.replace("[", `[${insert},`);
+    await refuses(it, over, { code: "INVALID_REQUEST", message: /100000 statements/ });
+  }
+  assert.deepEqual(await it.rows("select count(*) from t"), [[100_000]]);
+  const day = '"timeout_ms":86400000';
+  for (
+    const text of [
+      `{"type":"ExecBatch",${stmts(1)},${day}}`,
+      `{"type":"Query","sql":"select 1",${day}}`,
+    ]
+  ) {
+    it.client.sendText(text);
+    assert.equal((await it.client.next())?.status, "ok");
+    await refuses(it, text.replace("86400000", "86400001"), { code: "INVALID_REQUEST" });
+  }
 });
 
 daemonTest("ExecBatch refuses a wrong count or name of parameters", async (it) => {
