@@ -11,6 +11,7 @@ const PREFIX_BYTES = 4;
 /** Up to so many UTF-16 units a text is given the room that its UTF-8 can need at most: to count it takes longer. */
 const UNCOUNTED_UNITS_MAX = 1_024;
 const encoder = new TextEncoder();
+const EMPTY = new Uint8Array(0);
 
 /**
  * Bytes to reserve for a text's frame.
@@ -52,27 +53,77 @@ export function encodeFrame(text: string): Uint8Array {
   return encodeFrames([text], frameRoom(text));
 }
 
+/** Blocks that pieces are copied into: as large as what is held, within these bounds. */
+const BLOCK_BYTES = { min: 512, max: 64 * 1024 };
+
 /**
  * Cuts a stream of bytes into frames. Bytes are pushed as they arrive and frames are taken one by one, so that a
  * reader that has enough to do may leave the rest untouched.
  *
- * A declared length allocates nothing: only bytes that did arrive are held.
+ * A declared length allocates nothing, and what is held takes the memory of its bytes, and a block at most, however small the
+ * pieces are: a piece may be a few bytes of a large buffer.
  */
 export class FrameDecoder {
+  /** Pieces in their order: one that was pushed, or blocks of our own. */
   #chunks: Uint8Array[] = [];
   #offset = 0;
   #bytes = 0;
+  /** Room that is left in the last block. */
+  #room: Uint8Array = EMPTY;
+  /** Whether the only piece is one that was pushed. */
+  #isBorrowed = false;
 
   /** Bytes that are held, received but not yet taken. */
   get bufferedBytes(): number {
     return this.#bytes;
   }
 
-  /** Adds received bytes. They are kept by reference and must not be changed afterwards. */
+  /** Whether the bytes that were pushed last are held by reference, and must not be changed yet. */
+  get holdsPushed(): boolean {
+    return this.#isBorrowed && this.#bytes > 0;
+  }
+
+  /** Adds received bytes. While {@link FrameDecoder.holdsPushed} they are held by reference. */
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
+    if (this.#bytes === 0) {
+      this.#chunks = [chunk];
+      this.#offset = 0;
+      this.#bytes = chunk.length;
+      this.#room = EMPTY;
+      this.#isBorrowed = true;
+      return;
+    }
+    if (this.#isBorrowed) {
+      const [rest] = this.#chunks.splice(0);
+      const offset = this.#offset;
+      this.#offset = this.#bytes = 0;
+      this.#isBorrowed = false;
+      this.#copy(rest.subarray(offset));
+    }
+    this.#copy(chunk);
+  }
+
+  /** Copies bytes behind those that are held. */
+  #copy(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const left = bytes.length - at;
+      if (this.#room.length === 0) this.#addBlock(left);
+      const count = Math.min(left, this.#room.length);
+      this.#room.set(bytes.subarray(at, at + count));
+      // The last piece ends where the room begins.
+      const { buffer, byteOffset } = this.#room;
+      this.#chunks[this.#chunks.length - 1] = new Uint8Array(buffer, 0, byteOffset + count);
+      this.#room = this.#room.subarray(count);
+      this.#bytes += count;
+      at += count;
+    }
+  }
+
+  #addBlock(bytes: number): void {
+    const length = Math.min(Math.max(this.#bytes + bytes, BLOCK_BYTES.min), BLOCK_BYTES.max);
+    this.#room = new Uint8Array(length);
+    this.#chunks.push(this.#room);
   }
 
   /**

@@ -29,7 +29,7 @@ export const LIMITS = {
   connectionBytesMax: 4 * 1024 * 1024,
   /** Bytes of answers that a client lets lie before its connection is cut: what was already under way may exceed the above. */
   connectionUnreadBytesMax: 64 * 1024 * 1024,
-  /** Bytes of half-received frames, of all connections together. */
+  /** Bytes of half-received frames, of all connections together; each holds up to 64 KiB more. */
   partialFrameBytesMax: 64 * 1024 * 1024,
   /** How long a half-received frame may bring no byte: local senders pause for milliseconds. */
   partialFrameSilenceMs: 10_000,

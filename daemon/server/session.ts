@@ -186,7 +186,7 @@ export class Session implements Caller {
   async #readAll(): Promise<void> {
     try {
       for (;;) {
-        const bytes = await this.#channel.read(this.#decoder.bufferedBytes === 0);
+        const bytes = await this.#channel.read(!this.#decoder.holdsPushed);
         if (bytes === null) return this.#peerEnded();
         if (this.#refused) continue;
         this.#lastByteAt = performance.now();

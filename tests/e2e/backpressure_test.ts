@@ -231,6 +231,27 @@ daemonTest(
   { timeoutMs: 90_000 },
 );
 
+daemonTest("Session holds half-received frames in the memory of their bytes", async (it) => {
+  const before = (await it.client.ask({ type: "Status" })).memory;
+  const part = new Uint8Array(15_000).fill(0x20);
+  new DataView(part.buffer).setUint32(0, 10 * MiB, true);
+  await Promise.all(Array.from({ length: 4 }, async () => {
+    const slow = await Deno.connect({ transport: "unix", path: it.daemon.endpoint });
+    for (const byte of part) {
+      await slow.write(Uint8Array.of(byte));
+      // As a read of its own.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return slow;
+  })).then(async (connections) => {
+    const { memory, received_bytes } = await it.client.ask({ type: "Status" });
+    assert.ok(received_bytes >= 4 * part.length);
+    const grown = (memory.private ?? memory.rss) - (before.private ?? before.rss);
+    for (const each of connections) each.close();
+    assert.ok(grown < 40 * MiB, `${grown} bytes more`);
+  });
+}, { ignore: Deno.build.os === "windows" });
+
 daemonTest("Session allocates nothing for a length that is only announced", async (it) => {
   const before = (await it.client.ask({ type: "Status" })).memory;
   const prefix = new Uint8Array(5);

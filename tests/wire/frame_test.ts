@@ -88,3 +88,27 @@ Deno.test("FrameDecoder puts together a frame of 10 MiB that arrives in pieces o
   );
   assert.equal(framesOf(pieces)[0], text);
 });
+
+Deno.test("FrameDecoder holds what was pushed last at most, so that the buffer is read into again", () => {
+  for (const length of [1, 3, 700, 5_000]) {
+    const frames = new FrameDecoder();
+    const body = Uint8Array.from({ length: 200_000 }, (_, i) => i);
+    const bytes = new Uint8Array(4 + body.length);
+    bytes.set(prefixOf(body.length));
+    bytes.set(body, 4);
+    let buffer = new Uint8Array(8 * 1024);
+    let buffers = 1;
+    for (let at = 0; at < bytes.length; at += length) {
+      assert.equal(frames.take(), null);
+      if (frames.holdsPushed) {
+        buffer = new Uint8Array(8 * 1024);
+        buffers++;
+      }
+      const piece = bytes.subarray(at, at + length);
+      buffer.set(piece);
+      frames.push(buffer.subarray(0, piece.length));
+    }
+    assert.deepEqual(frames.take(), body);
+    assert.deepEqual([frames.bufferedBytes, frames.holdsPushed, buffers], [0, false, 2]);
+  }
+});
