@@ -6,7 +6,7 @@
 import { setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
 import { Connection } from "./connection.ts";
-import { endpointOf, endpointOfName } from "./endpoint.ts";
+import { endpointOf, endpointOfName, movedAway } from "./endpoint.ts";
 import { lockOwner, outOfReach } from "./lock_owner.ts";
 import { SkylineError } from "./errors.ts";
 import type { OkAnswer } from "./link.ts";
@@ -363,7 +363,7 @@ function reasonOf(error: unknown, file: string | URL | { readonly pipe: string }
   if (typeof file !== "string" && !(file instanceof URL)) return error;
   const path = typeof file === "string" ? file : fileURLToPath(file);
   const owner = lockOwner(path);
-  return owner ? outOfReach(path, owner) : error;
+  return owner ? outOfReach(path, owner) : movedAway(path) ?? error;
 }
 
 async function isListening(endpoint: string): Promise<boolean> {

@@ -109,18 +109,22 @@ function socketNamed(name: string): string {
   return places.find((place) => statOf(place)?.isSocket()) ?? places[0];
 }
 
+/** Whether `folder` is one in which daemons of this user make their sockets, there or not. */
+export function isRuntimeFolder(folder: string): boolean {
+  if (WINDOWS) return false;
+  const user = process.getuid!();
+  return folder === sessionFolder(user) || folder === plainFolder(user);
+}
+
 /**
  * Where a daemon may listen in place of `endpoint`, once none does there: the same name in this user's other folder. Empty
  * where `endpoint` is in neither.
  */
 export function otherEndpoints(endpoint: string): string[] {
-  if (WINDOWS) return [];
+  const folder = dirname(endpoint);
+  if (!isRuntimeFolder(folder)) return [];
   try {
-    const folders = runtimeFolders();
-    const folder = dirname(endpoint);
-    const user = process.getuid!();
-    if (folder !== sessionFolder(user) && folder !== plainFolder(user)) return [];
-    return folders.filter((other) => other !== folder)
+    return runtimeFolders().filter((other) => other !== folder)
       .map((other) => `${other}/${basename(endpoint)}`);
   } catch {
     return [];
@@ -156,11 +160,18 @@ function endpointOfMissing(file: string): string {
     const socket = socketNamed(hashOfRealPath(join(folder, basename(file)), WINDOWS));
     if (statOf(socket)?.isSocket()) return socket;
   }
+  throw movedAway(file) ??
+    new SkylineError("NOT_RUNNING", `No daemon runs for ${file}: the file does not exist`, {
+      hint: `Start the daemon, which creates the file: skylinedb-daemon "${file}"`,
+    });
+}
+
+/** The error for a file that is not there, though its log is; `null` otherwise. */
+export function movedAway(file: string): SkylineError | null {
   const log = `${file}-wal`;
-  throw new SkylineError("NOT_RUNNING", `No daemon runs for ${file}: the file does not exist`, {
-    hint: statOf(log)
-      ? `${log} is there: it belongs to a file that was moved from here. Put that back, then start the daemon.`
-      : `Start the daemon, which creates the file: skylinedb-daemon "${file}"`,
+  if (!statOf(log) || realPath(file) !== null) return null;
+  return new SkylineError("NOT_RUNNING", `No daemon runs for ${file}: it was moved or removed`, {
+    hint: `${log} is there and belongs to it: put the file back, then start the daemon.`,
   });
 }
 

@@ -5,7 +5,7 @@
  */
 import { resolve } from "node:path";
 import { Connection } from "../../client/connection.ts";
-import { endpointOf } from "../../client/endpoint.ts";
+import { endpointOf, movedAway } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
 import { type LockOwner, outOfReach } from "../../client/lock_owner.ts";
 import { UsageError } from "../process/config.ts";
@@ -44,22 +44,22 @@ export async function startHint<T>(
   } catch (error) {
     const notRunning = error instanceof SkylineError && error.code === "NOT_RUNNING";
     if (!notRunning || file === undefined) throw error;
-    throw await reasonOf(resolve(file), error);
+    throw await reasonOf(resolve(file));
   }
 }
 
 /** Why nobody listens for a file. */
-async function reasonOf(path: string, error: SkylineError): Promise<SkylineError> {
+async function reasonOf(path: string): Promise<SkylineError> {
+  const moved = movedAway(path);
+  if (moved) return moved;
   const { findInstance, findStranger } = await import("../process/single_instance.ts");
-  let holder: Holder | null;
-  let stranger: LockOwner | null;
+  let holder: Holder | null = null;
+  let stranger: LockOwner | null = null;
   try {
     holder = findInstance(path);
     stranger = holder ? null : findStranger(path);
   } catch {
-    // There is no file, or it was moved this moment; the error has said so, and what to do.
-    if (error.hint?.includes("-wal")) return error;
-    holder = stranger = null;
+    // There is no such file.
   }
   if (holder) {
     return new SkylineError(

@@ -125,6 +125,9 @@ export const LIMITS = {
   /** Connections for reading, of one database: one for quick queries, the others for those off the loop. */
   readersMax: 9,
 
+  /** How often a daemon looks whether it can be found, which takes some microseconds: somebody may tidy up in /tmp. */
+  presenceMs: 1_000,
+
   // The file
   /** How long to wait for another process's lock while opening. */
   openBusyMs: 5_000,

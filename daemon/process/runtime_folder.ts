@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { runtimeFolder } from "../../client/endpoint.ts";
+import { basename, dirname, join } from "node:path";
+import { isRuntimeFolder, runtimeFolder } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
 import { systemReason } from "./system_error.ts";
 
@@ -44,4 +45,15 @@ export function prepareRuntimeFolder(folder: string = runtimeFolder()): string {
     );
   }
   return folder;
+}
+
+/**
+ * Where a daemon makes a socket now: of the same name, in the folder that there is today, unless `endpoint` is elsewhere. The
+ * folder is made where it is missing.
+ *
+ * @throws {SkylineError} as {@link prepareRuntimeFolder}.
+ */
+export function socketPlace(endpoint: string): string {
+  if (!isRuntimeFolder(dirname(endpoint))) return endpoint;
+  return join(prepareRuntimeFolder(), basename(endpoint));
 }

@@ -37,6 +37,10 @@ export interface AcceptorEvents {
 
 /** Accepts connections until it is closed. */
 export interface Acceptor {
+  /** Whether its name still leads to it. */
+  readonly isThere: boolean;
+  /** Takes its name away, so that it is found no more. Nothing where it cannot be taken away, or leads to another's. */
+  hide(): void;
   /** Accepts no more. */
   close(): void;
 }

@@ -12,7 +12,7 @@ import { fileIdentity } from "../process/file_identity.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
 import { privateBytes } from "../process/memory.ts";
-import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
+import { socketPlace } from "../process/runtime_folder.ts";
 import {
   acquireInstance,
   AlreadyRunningError,
@@ -25,6 +25,7 @@ import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../
 import { AnswerTimes } from "./answer_times.ts";
 import { IdleMemory } from "./idle_memory.ts";
 import { Listener } from "./listener.ts";
+import { Presence } from "./presence.ts";
 import { quiet } from "./quiet.ts";
 import { type Host, Router, type Served } from "./router.ts";
 import { PartialFrames } from "./session.ts";
@@ -48,6 +49,7 @@ export class Daemon implements Host {
   readonly #router = new Router(this, this.#answerTimes);
   readonly #idleMemory: IdleMemory;
   readonly #idleExit: IdleTimer;
+  readonly #presence: Presence;
   #shutdown: Promise<void> | undefined;
   #shutdownsAsked = 0;
   #resolveStopped!: () => void;
@@ -56,6 +58,7 @@ export class Daemon implements Host {
 
   private constructor({ exitWhenIdleMs }: DaemonConfig, log: Log) {
     this.#log = log;
+    this.#presence = new Presence(() => this.#tell(), log);
     this.#idleMemory = new IdleMemory({
       isBusy: () => this.#files.some(({ database }) => database.isBusy),
       release: () => this.#files.forEach(({ database }) => database.releaseMemory()),
@@ -79,8 +82,17 @@ export class Daemon implements Host {
       throw error;
     }
     daemon.#idleExit.start();
+    daemon.#presence.start();
     daemon.#idleMemory.note();
     return daemon;
+  }
+
+  /** Lets others find what is served, whatever somebody has removed. */
+  async #tell(): Promise<void> {
+    for (const file of this.#files) {
+      for (const listener of file.listeners) await listener.keep();
+      if (!this.stopping) file.instance.tell(holderOf(file));
+    }
   }
 
   #warnOfOldSqlite(): void {
@@ -94,8 +106,7 @@ export class Daemon implements Host {
   }
 
   async #serve(path: string, config: DaemonConfig): Promise<void> {
-    const endpoint = endpointOf(path);
-    if (Deno.build.os !== "windows") prepareRuntimeFolder();
+    const endpoint = socketPlace(endpointOf(path));
     const holder = { endpoint, pid: Deno.pid, path };
     const instance = await acquire(path, holder);
     const listeners: Listener[] = [];
@@ -106,7 +117,7 @@ export class Daemon implements Host {
         log: this.#log,
         othersMaySend: () => connectionsOf(listeners) > 1,
         claimFile: () => {
-          const renewed = tryInstance(path, holder);
+          const renewed = tryInstance(path, holderOf(file));
           if (!renewed) throw cannotOpen(path, "another daemon serves the file that is there now");
           file.instance.release();
           file.instance = renewed;
@@ -121,13 +132,16 @@ export class Daemon implements Host {
       throw error;
     }
     const file = {
-      ...{ database, path, endpoint, instance, listeners },
+      get endpoint() {
+        return listeners[0]?.endpoint ?? endpoint;
+      },
+      ...{ database, path, instance, listeners },
       ...{ writeTimes: new RecentHistogram(), queryTimes: new RecentHistogram() },
     };
     this.#files.push(file);
     const endpoints = config.pipe === undefined
       ? [endpoint]
-      : [endpoint, endpointOfName(config.pipe)];
+      : [endpoint, socketPlace(endpointOfName(config.pipe))];
     for (const each of endpoints) {
       listeners.push(
         await Listener.open(each, {
@@ -188,6 +202,7 @@ export class Daemon implements Host {
 
   async #end(): Promise<void> {
     this.#idleExit.stop();
+    this.#presence.stop();
     this.#log.info("Shutting down");
     await this.#closeAll();
     // Whoever asked for it is answered once this settles, and its answer is sent before the connections are closed.
@@ -222,6 +237,10 @@ export class Daemon implements Host {
   #listeners(): Listener[] {
     return this.#files.flatMap(({ listeners }) => listeners);
   }
+}
+
+function holderOf({ endpoint, path }: ServedFile): Holder {
+  return { endpoint, pid: Deno.pid, path };
 }
 
 /** @throws {SkylineError} also where the file is served under a name that it does not have any more. */

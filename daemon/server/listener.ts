@@ -6,6 +6,7 @@
 import { connect } from "node:net";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
+import { socketPlace } from "../process/runtime_folder.ts";
 import type { Acceptor, Channel } from "./channel.ts";
 import { PipeAcceptor } from "./pipe_acceptor.ts";
 import { quiet } from "./quiet.ts";
@@ -16,15 +17,16 @@ const IS_WINDOWS = Deno.build.os === "windows";
 
 /** Listens at one endpoint and keeps its connections. */
 export class Listener {
-  readonly endpoint: string;
+  #endpoint: string;
   #acceptor: Acceptor | undefined;
+  #isEnding = false;
   readonly #options: Omit<SessionOptions, "onClose">;
   readonly #sessions = new Set<Session>();
   /** Connections that were accepted since the start. */
   accepted = 0;
 
   private constructor(endpoint: string, options: Omit<SessionOptions, "onClose">) {
-    this.endpoint = endpoint;
+    this.#endpoint = endpoint;
     this.#options = options;
   }
 
@@ -34,8 +36,7 @@ export class Listener {
    * @throws {SkylineError} `CANNOT_OPEN` when another process listens there, or it cannot be made.
    */
   static async open(endpoint: string, options: Omit<SessionOptions, "onClose">): Promise<Listener> {
-    if (await isServed(endpoint)) throw cannotListen(endpoint, "another process listens there");
-    if (!IS_WINDOWS) removeSocket(endpoint);
+    await refuseServed(endpoint);
     const listener = new Listener(endpoint, options);
     try {
       await listener.#listen();
@@ -43,6 +44,35 @@ export class Listener {
       throw cannotListen(endpoint, (error as Error).message);
     }
     return listener;
+  }
+
+  /** Where it listens. On Unix it changes when the folder goes: see {@link Listener.keep}. */
+  get endpoint(): string {
+    return this.#endpoint;
+  }
+
+  /** Whether its socket is where others look for it. It takes 1 µs. */
+  get isThere(): boolean {
+    return this.#acceptor!.isThere;
+  }
+
+  /**
+   * Listens anew where somebody has removed its socket, in the folder that there is now. Connections go on.
+   *
+   * @throws {SkylineError} when it cannot.
+   */
+  async keep(): Promise<void> {
+    if (this.#isEnding || this.isThere) return;
+    const before = this.#acceptor;
+    this.#endpoint = socketPlace(this.#endpoint);
+    await refuseServed(this.#endpoint);
+    if (this.#isEnding) return;
+    try {
+      await this.#listen();
+    } catch (error) {
+      throw cannotListen(this.#endpoint, (error as Error).message);
+    }
+    before?.close();
   }
 
   /** How many connections are open. */
@@ -57,11 +87,11 @@ export class Listener {
 
   async #listen(): Promise<void> {
     const open = IS_WINDOWS ? PipeAcceptor.open : UnixAcceptor.open;
-    this.#acceptor = await open(this.endpoint, {
+    this.#acceptor = await open(this.#endpoint, {
       accepted: (channel) => this.#connected(channel),
       failed: (error) =>
         this.#options.log.error("Accepting connections failed, trying again", {
-          endpoint: this.endpoint,
+          endpoint: this.#endpoint,
           error,
         }),
       blocked: () => this.#closeIdle(),
@@ -115,18 +145,18 @@ export class Listener {
    * are refused in words: a connection that is not accepted breaks without any.
    */
   async stopAccepting(): Promise<void> {
+    this.#isEnding = true;
     this.#hide();
     await quiet(() => this.accepted);
     this.#acceptor?.close();
   }
 
-  /** So that it is not found any more. A pipe has no name to take away. */
+  /** So that it is not found any more. */
   #hide(): void {
-    if (IS_WINDOWS) return;
     try {
-      removeSocket(this.endpoint);
+      this.#acceptor?.hide();
     } catch (error) {
-      this.#options.log.warn("The socket cannot be removed", { endpoint: this.endpoint, error });
+      this.#options.log.warn("The socket cannot be removed", { endpoint: this.#endpoint, error });
     }
   }
 
@@ -138,6 +168,20 @@ export class Listener {
   /** Sends what is left on all connections, and closes them. */
   async close(): Promise<void> {
     await Promise.all([...this.#sessions].map((session) => session.close()));
+  }
+}
+
+/** @throws {SkylineError} when somebody listens at `endpoint`, or something else than a socket is there. */
+async function refuseServed(endpoint: string): Promise<void> {
+  if (await isServed(endpoint)) throw cannotListen(endpoint, "another process listens there");
+  if (!IS_WINDOWS && isOther(endpoint)) throw cannotListen(endpoint, "it is no socket");
+}
+
+function isOther(path: string): boolean {
+  try {
+    return !Deno.lstatSync(path).isSocket;
+  } catch {
+    return false;
   }
 }
 
@@ -155,15 +199,6 @@ function isServed(endpoint: string): Promise<boolean> {
       ({ code }: NodeJS.ErrnoException) => done(code !== "ENOENT" && code !== "ECONNREFUSED"),
     );
   });
-}
-
-/** Only with the file's lock held: what a daemon left that was killed, or one's own. */
-function removeSocket(path: string): void {
-  try {
-    if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 function cannotListen(endpoint: string, reason: string): SkylineError {

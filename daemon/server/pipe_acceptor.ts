@@ -137,6 +137,15 @@ export class PipeAcceptor implements Acceptor {
     }
   }
 
+  /** A pipe's name is there as long as its instances. */
+  get isThere(): boolean {
+    return true;
+  }
+
+  hide(): void {
+    // A pipe has no name to take away.
+  }
+
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#again);

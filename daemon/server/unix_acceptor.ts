@@ -5,6 +5,7 @@
  * @module
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { cString, type FileFacts, fileFacts, isSameFile, look } from "../process/file_identity.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Acceptor, AcceptorEvents, Channel } from "./channel.ts";
 import { Pauses } from "./pauses.ts";
@@ -74,24 +75,48 @@ class UnixChannel implements Channel {
 export class UnixAcceptor implements Acceptor {
   readonly #listener: Deno.UnixListener;
   readonly #events: AcceptorEvents;
+  readonly #path: string;
+  readonly #cPath: Uint8Array<ArrayBuffer>;
+  readonly #facts: FileFacts = fileFacts();
   readonly #pauses = new Pauses();
   #isClosed = false;
 
-  private constructor(listener: Deno.UnixListener, events: AcceptorEvents) {
+  private constructor(listener: Deno.UnixListener, events: AcceptorEvents, path: string) {
     this.#listener = listener;
     this.#events = events;
+    this.#path = path;
+    this.#cPath = cString(path);
+    look(this.#cPath, this.#facts);
   }
 
   /**
-   * Listens at `path`, where nothing is; only this user may connect.
+   * Listens at `path`, in place of what is there; only this user may connect.
    *
    * @throws when the socket cannot be made.
    */
   static open(path: string, events: AcceptorEvents): Promise<UnixAcceptor> {
-    const acceptor = new UnixAcceptor(Deno.listen({ transport: "unix", path }), events);
-    Deno.chmodSync(path, 0o600);
+    // Deno removes at the end what then has the name that it was given, whoever's it is. So that is not the one that is used.
+    const making = madeName(path);
+    removeSocket(making);
+    const listener = Deno.listen({ transport: "unix", path: making });
+    try {
+      Deno.chmodSync(making, 0o600);
+      Deno.renameSync(making, path);
+    } catch (error) {
+      listener.close();
+      throw error;
+    }
+    const acceptor = new UnixAcceptor(listener, events, path);
     acceptor.#acceptAll();
     return Promise.resolve(acceptor);
+  }
+
+  get isThere(): boolean {
+    return look(this.#cPath, found) && isSameFile(found, this.#facts);
+  }
+
+  hide(): void {
+    if (this.isThere) Deno.removeSync(this.#path);
   }
 
   async #acceptAll(): Promise<void> {
@@ -111,5 +136,22 @@ export class UnixAcceptor implements Acceptor {
   close(): void {
     this.#isClosed = true;
     this.#listener.close();
+  }
+}
+
+const found = fileFacts();
+
+/** The name under which a socket is made; it is not longer, as the system bounds it. */
+function madeName(path: string): string {
+  const last = path.at(-1) === "~" ? "-" : "~";
+  return path.slice(0, -1) + last;
+}
+
+/** What a daemon left that was killed while it made one. */
+function removeSocket(path: string): void {
+  try {
+    if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
