@@ -4,6 +4,7 @@
  * @module
  */
 import { endpointOf, endpointOfName } from "../../client/endpoint.ts";
+import { SkylineError } from "../../client/errors.ts";
 import { IdleTimer } from "../../client/idle_timer.ts";
 import { Database } from "../database/database.ts";
 import { cannotOpen, prepareFile } from "../database/database_file.ts";
@@ -248,6 +249,10 @@ async function acquire(path: string, holder: Holder): Promise<Instance> {
   try {
     return await acquireInstance(path, holder);
   } catch (error) {
+    // For a start it is no answer that none runs.
+    if (error instanceof SkylineError && error.code === "NOT_RUNNING") {
+      throw new SkylineError("CANNOT_OPEN", error.message, { hint: error.hint });
+    }
     if (!(error instanceof AlreadyRunningError) || error.path === path) throw error;
     throw cannotOpen(
       path,
