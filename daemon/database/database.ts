@@ -15,7 +15,7 @@ import { FileLifecycle, type FileLifecycleOptions } from "./file_lifecycle.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { LoneCommit } from "./lone_commit.ts";
 import { QueuedWrite } from "./queued_write.ts";
-import type { Query, QueryOutcome } from "./readers.ts";
+import type { Query, QueryAnswer } from "./readers.ts";
 import type { Write, WriteOutcome } from "./write.ts";
 import { BUSY, WriteQueue } from "./write_queue.ts";
 import { openError, type OpenWriter, openWriter, releaseMemory } from "./writer.ts";
@@ -154,7 +154,7 @@ export class Database {
   }
 
   /** Answers a query, at once if it is quick; it sees all writes that have been settled. */
-  query(query: Query): QueryOutcome | Promise<QueryOutcome> {
+  query(query: Query): QueryAnswer {
     if (this.#isClosed) return shuttingDown();
     return this.#file.lost ?? this.#file.readers.query(query);
   }

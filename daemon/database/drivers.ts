@@ -10,7 +10,8 @@ import type { Statement } from "../sqlite/statement.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
 import { type Execution, standsAlone } from "./execution.ts";
 import { gone, timeout } from "./failures.ts";
-import { Semaphore } from "./semaphore.ts";
+import type { Semaphore } from "./semaphore.ts";
+import { WRITE_SLOTS } from "./slow_steps.ts";
 import { turn } from "./turn.ts";
 
 /** Thrown where an execution cannot be done inline; it is to be run again beside the loop. */
@@ -24,6 +25,8 @@ export interface Drive {
   readonly deadline: number;
   /** Whether nobody waits for it any more. */
   readonly signal?: AbortSignal;
+  /** Bounds the steps off the loop; those of writes by default. */
+  readonly slots?: Semaphore;
 }
 
 /** The time as it was when somebody last asked: to ask costs as much as four calls of SQLite. */
@@ -167,13 +170,14 @@ class StatementSteps {
   }
 
   async #stepOffLoop(): Promise<boolean> {
-    await slowSteps.acquire();
+    const slots = this.drive.slots ?? WRITE_SLOTS;
+    await slots.acquire(this.drive);
     const started = performance.now();
     try {
       checkTime(this.drive);
       return await this.#stepInterruptibly();
     } finally {
-      slowSteps.release();
+      slots.release();
       this.#lastMs = performance.now() - started;
       this.#tookMs += this.#lastMs;
     }
@@ -210,6 +214,3 @@ class StatementSteps {
     }
   }
 }
-
-/** Of the whole process: the threads are shared by all databases. */
-const slowSteps = new Semaphore(LIMITS.slowStepsMax);

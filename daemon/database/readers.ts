@@ -14,6 +14,7 @@ import { executeQuery, type QueryResult } from "./execution.ts";
 import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
 import { SELECT_REVISION } from "./own_tables.ts";
 import { Semaphore } from "./semaphore.ts";
+import { querySlots } from "./slow_steps.ts";
 
 /** A request to read; all its fields have been checked. */
 export interface Query {
@@ -32,6 +33,18 @@ export interface QueryDone extends QueryResult {
 
 /** How a query ended. */
 export type QueryOutcome = QueryDone | SkylineError;
+
+/** A query whose snapshot is not taken yet. */
+export class PutOffQuery {
+  /**
+   * `begun` settles when its snapshot is taken, or it has failed: what its connection sent after it must not take effect
+   * sooner.
+   */
+  constructor(readonly begun: Promise<void>, readonly outcome: Promise<QueryOutcome>) {}
+}
+
+/** How a query is answered: now, later, or later than it was begun. */
+export type QueryAnswer = QueryOutcome | Promise<QueryOutcome> | PutOffQuery;
 
 /** A connection for reading, and the statement that holds its snapshot. */
 class Reader {
@@ -83,6 +96,7 @@ export class Readers {
   readonly #costly = new CostlyStatements();
   /** One less than readers: a quick query always finds one. */
   readonly #besideLoop = new Semaphore(LIMITS.readersMax - 1);
+  readonly #slots = querySlots();
   readonly #running = new Set<Promise<unknown>>();
   /** Queries answered since the start. */
   count = 0;
@@ -97,8 +111,8 @@ export class Readers {
     this.#checkFiles = checkFiles;
   }
 
-  /** Answers a query: at once if it is quick. Its snapshot is taken before this returns. */
-  query(query: Query): QueryOutcome | Promise<QueryOutcome> {
+  /** Answers a query: at once if it is quick. Its snapshot is taken before this returns, unless it is put off. */
+  query(query: Query): QueryAnswer {
     this.count++;
     const clock = new Clock();
     let reader: Reader | undefined;
@@ -115,10 +129,13 @@ export class Readers {
       return { rev, columns, rows };
     } catch (error) {
       if (reader && error instanceof NotInline) {
-        return this.#tracked(this.#beside(query, reader, rev));
+        if (this.#besideLoop.tryAcquire()) return this.#tracked(this.#beside(query, reader, rev));
+        // Those that wait may be many: each would have a connection, and keep the log from starting over.
+        this.#put(reader);
+        return this.#putOff((begin) => this.#later(query, begin));
       }
       if (reader) this.#put(reader);
-      if (isBusy(error)) return this.#tracked(this.#retry(query));
+      if (isBusy(error)) return this.#putOff((begin) => this.#retry(query, begin));
       return failureOf(error);
     }
   }
@@ -182,25 +199,44 @@ export class Readers {
     return running.finally(() => this.#running.delete(running));
   }
 
-  /** Goes on beside the loop, with the snapshot that was taken, unless it has to wait for a place. */
-  async #beside(query: Query, first: Reader, firstRev: number): Promise<QueryOutcome> {
-    let reader: Reader | undefined = first;
-    let rev = firstRev;
-    if (!this.#besideLoop.tryAcquire()) {
-      this.#put(reader);
-      reader = undefined;
-      await this.#besideLoop.acquire();
+  #putOff(answer: (begin: () => void) => Promise<QueryOutcome>): PutOffQuery {
+    const begun = Promise.withResolvers<void>();
+    const outcome = answer(begun.resolve).finally(begun.resolve);
+    return new PutOffQuery(begun.promise, this.#tracked(outcome));
+  }
+
+  /** Waits for a place beside the loop. */
+  async #later(query: Query, begin: () => void): Promise<QueryOutcome> {
+    let reader: Reader;
+    try {
+      await this.#besideLoop.acquire(query);
+    } catch (error) {
+      return failureOf(error);
     }
     try {
-      if (!reader) {
-        reader = this.#take();
-        rev = reader.beginSnapshot(performance.now());
-      }
+      reader = this.#take();
+    } catch (error) {
+      this.#besideLoop.release();
+      return failureOf(error);
+    }
+    return await this.#beside(query, reader, undefined, begin);
+  }
+
+  /** Goes on beside the loop, where it has a place, with the snapshot that was taken; without one it takes it. */
+  async #beside(
+    query: Query,
+    reader: Reader,
+    firstRev: number | undefined,
+    begin?: () => void,
+  ): Promise<QueryOutcome> {
+    try {
+      const rev = firstRev ?? reader.beginSnapshot(performance.now());
+      begin?.();
       return { rev, ...await this.#runBeside(query, reader.connection) };
     } catch (error) {
       return failureOf(error);
     } finally {
-      if (reader) this.#put(reader);
+      this.#put(reader);
       this.#besideLoop.release();
     }
   }
@@ -211,6 +247,7 @@ export class Readers {
         return await driveBeside(executeQuery(connection, query.sql, query.params), {
           connection,
           costly: this.#costly,
+          slots: this.#slots,
           ...query,
         });
       } catch (error) {
@@ -220,11 +257,14 @@ export class Readers {
   }
 
   /** Another process recovers the log or holds the file for itself: it is tried again until the deadline. */
-  async #retry(query: Query): Promise<QueryOutcome> {
+  async #retry(query: Query, begin: () => void): Promise<QueryOutcome> {
     await sleep(LIMITS.busyPauseMs.max);
     if (performance.now() >= query.deadline) return databaseBusy();
     if (query.signal.aborted) return gone();
-    return this.query(query);
+    const answer = this.query(query);
+    if (!(answer instanceof PutOffQuery)) return answer;
+    answer.begun.then(begin);
+    return await answer.outcome;
   }
 
   /** Whether queries run. */

@@ -3,33 +3,114 @@
  *
  * @module
  */
+import { gone, timeout } from "./failures.ts";
 
-/** Lets so many through at once, the others in the order in which they came. */
-export class Semaphore {
-  readonly #waiting: (() => void)[] = [];
+/** How long one may wait. */
+export interface Wait {
+  /** When it is given up, on the clock of `performance.now()`. */
+  readonly deadline: number;
+  /** Whether nobody waits for it any more. */
+  readonly signal?: AbortSignal;
+}
+
+/** One that waits. */
+interface Waiting {
+  readonly semaphore: Semaphore;
+  enter(): void;
+}
+
+/**
+ * Room that several semaphores have in common. One that has nobody in may use the last `reserved` places as well: so
+ * those that take all they can leave a place for the others.
+ */
+export class Room {
+  readonly #reserved: number;
+  readonly #waiting = new Set<Waiting>();
   #free: number;
 
-  /** Has room for `count`. */
-  constructor(count: number) {
+  /** Has `count` places, the reserved ones among them. */
+  constructor(count: number, reserved = 0) {
     this.#free = count;
+    this.#reserved = reserved;
   }
 
-  /** Enters if there is room at once. */
-  tryAcquire(): boolean {
-    if (this.#free === 0) return false;
+  /** Takes a place if there is one. */
+  take(isFirst: boolean): boolean {
+    if (this.#free <= (isFirst ? 0 : this.#reserved)) return false;
     this.#free--;
     return true;
   }
 
-  /** Enters when there is room. */
-  async acquire(): Promise<void> {
-    if (!this.tryAcquire()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** Gives a place back, and lets those in who can be, in the order in which they came. */
+  giveBack(): void {
+    this.#free++;
+    for (const waiting of this.#waiting) {
+      if (this.#free === 0) return;
+      if (!waiting.semaphore.tryAcquire()) continue;
+      this.#waiting.delete(waiting);
+      waiting.enter();
+    }
+  }
+
+  /** Waits until {@link Room.giveBack} lets `semaphore` in. */
+  wait(semaphore: Semaphore, { deadline, signal }: Wait): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        this.#waiting.delete(waiting);
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", end);
+        if (signal?.aborted) return reject(gone());
+        reject(timeout());
+      };
+      const waiting = {
+        semaphore,
+        enter: () => {
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", end);
+          resolve();
+        },
+      };
+      const timer = setTimeout(end, Math.max(0, deadline - performance.now()));
+      signal?.addEventListener("abort", end);
+      this.#waiting.add(waiting);
+    });
+  }
+}
+
+/** Lets so many through at once, the others in the order in which they came. */
+export class Semaphore {
+  readonly #room: Room;
+  #free: number;
+  #count = 0;
+
+  /** Lets `count` through, as far as `room` has places. */
+  constructor(count: number, room: Room = new Room(count)) {
+    this.#free = count;
+    this.#room = room;
+  }
+
+  /** Enters if there is room at once. */
+  tryAcquire(): boolean {
+    if (this.#free === 0 || !this.#room.take(this.#count === 0)) return false;
+    this.#free--;
+    this.#count++;
+    return true;
+  }
+
+  /**
+   * Enters when there is room.
+   *
+   * @throws {SkylineError} `TIMEOUT` at the deadline, and when nobody waits for it any more.
+   */
+  async acquire(wait: Wait): Promise<void> {
+    if (wait.signal?.aborted) throw gone();
+    if (!this.tryAcquire()) await this.#room.wait(this, wait);
   }
 
   /** Leaves. */
   release(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#free++;
+    this.#free++;
+    this.#count--;
+    this.#room.giveBack();
   }
 }

@@ -114,8 +114,11 @@ export const LIMITS = {
   stepCheapMs: 1,
   /** Pause before a step that was interrupted and goes on is interrupted again. */
   interruptAgainMs: 20,
-  /** Slow steps at once, of all databases: with 33, a trivial one was delayed by 0.9 s. */
-  slowStepsMax: 8,
+  /**
+   * Threads that Deno has for calls off the loop: with 33 slow steps a trivial one waited for 0.9 s. Slow queries take half of
+   * them at most, those of one database a quarter, and slow writes a quarter; the rest is for commits and checkpoints.
+   */
+  threadsMax: 32,
   /** Statements that a database remembers as costly. */
   costlyStatementsMax: 200,
   /** SQL up to so many UTF-16 units is kept prepared: longer text is rarely sent twice, and costs memory. */
