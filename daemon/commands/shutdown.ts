@@ -3,12 +3,18 @@
  *
  * @module
  */
-import { connect } from "../../client/database.ts";
 import { SkylineError } from "../../client/errors.ts";
 import { waitForExit } from "../process/process_exit.ts";
 import { EXIT } from "./exit_code.ts";
 import { print, printError } from "./output.ts";
-import { daemonWithPid, endpointOfDaemon, runningDaemons, startHint } from "./target.ts";
+import {
+  daemonWithPid,
+  endpointOfDaemon,
+  runningDaemons,
+  startHint,
+  statusOf,
+  withDaemonAt,
+} from "./target.ts";
 
 /** Which daemons to end: without any of these the only one that runs. */
 export interface ShutdownTarget {
@@ -49,9 +55,14 @@ export async function shutdown(
 
 async function end(endpoint: string, timeoutMs: number): Promise<void> {
   const giveUpAt = performance.now() + timeoutMs;
-  const database = await connect({ pipe: endpoint });
-  const { pid, databases } = await database.status();
-  await database.shutdown({ timeoutMs });
+  const { pid, databases } = await withDaemonAt(endpoint, async (connection) => {
+    const status = await statusOf(connection);
+    await connection.shutdown(timeoutMs).catch((error) => {
+      // It was ending already, and is gone without an answer.
+      if (!(error instanceof SkylineError && error.code === "CONNECTION_LOST")) throw error;
+    });
+    return status;
+  });
   await waitForExit(pid, giveUpAt - performance.now());
   for (const { path } of databases) print(`Ended: ${path}\n`);
 }

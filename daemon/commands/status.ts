@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { connect } from "../../client/database.ts";
 import type { DaemonStatus } from "../../client/protocol.ts";
 import { EXIT } from "./exit_code.ts";
 import { print } from "./output.ts";
-import { endpointOfDaemon, startHint } from "./target.ts";
+import { endpointOfDaemon, startHint, statusOf, withDaemonAt } from "./target.ts";
 
 /** How a status is printed: a page to read, JSON, or Prometheus' text format. */
 export type StatusFormat = "page" | "json" | "prometheus";
@@ -15,10 +14,7 @@ export type StatusFormat = "page" | "json" | "prometheus";
 /** Prints how the daemon of `file`, or the only one that runs, is doing. */
 export async function status(file: string | undefined, format: StatusFormat): Promise<number> {
   const endpoint = await endpointOfDaemon(file);
-  const answer = await startHint(file, async () => {
-    await using database = await connect({ pipe: endpoint });
-    return await database.status();
-  });
+  const answer = await startHint(file, () => withDaemonAt(endpoint, statusOf));
   print(await statusAs(format, answer));
   return EXIT.done;
 }

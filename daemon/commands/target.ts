@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { Connection } from "../../client/connection.ts";
 import { endpointOf, movedAway } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
+import type { DaemonStatus, StatusAnswer } from "../../client/protocol.ts";
 import { type LockOwner, outOfReach } from "../../client/lock_owner.ts";
 import { UsageError } from "../process/config.ts";
 import type { Holder } from "../process/holder.ts";
@@ -23,15 +24,32 @@ export async function withDaemonOf<T>(
   file: string,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
-  const connection = await startHint(
-    file,
-    () => Connection.open(endpointOf(file), { timeoutMs: ANSWER_MS }),
-  );
+  return await startHint(file, () => withDaemonAt(endpointOf(file), work));
+}
+
+/**
+ * Does `work` on a connection to an endpoint. It begins with no `Ping`: where there are too many connections a daemon answers
+ * only what commands ask.
+ */
+export async function withDaemonAt<T>(
+  endpoint: string,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const connection = await Connection.open(endpoint, { timeoutMs: ANSWER_MS });
   try {
     return await work(connection);
   } finally {
     await connection.close();
   }
+}
+
+/** How the daemon on a connection is doing. */
+export async function statusOf(connection: Connection): Promise<DaemonStatus> {
+  const answer = await connection.request<StatusAnswer>({ type: "Status" }, {
+    timeoutMs: ANSWER_MS,
+  });
+  const { status: _, id: __, ...status } = answer;
+  return status;
 }
 
 /** Does `work`; that no daemon runs for `file` is told with its name and the command that starts one. */

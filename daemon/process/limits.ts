@@ -8,12 +8,17 @@
 /** Bounds of the daemon. */
 export const LIMITS = {
   // Connections
-  /** Connections of one endpoint. At its 255th client a Windows pipe's listener stops for ever; 14 are room for races. */
+  /** Connections of one endpoint. At its 255th client a Windows pipe's listener stops for ever; see the next two. */
   connectionsMax: 240,
+  /**
+   * Further ones, for commands: where all are taken the oldest makes room, and one that sends nothing goes after `silentMs`. So
+   * `status` and `shutdown` come in whoever has the others.
+   */
+  connectionsKept: { max: 4, silentMs: 1_000 },
   /** How long a listener whose accepting failed waits before it goes on; the least if it had worked for a while. */
   acceptPauseMs: { min: 20, max: 1_000, settledAfter: 5_000 },
-  /** Connections that may at once be told that they are too many; more are closed without a word. */
-  connectionsRefusedMax: 10,
+  /** Connections that may at once be told that they are too many; more are closed without a word. 4 are room for races. */
+  connectionsRefusedMax: 6,
   /** From so many on, those that never sent anything make room, the longest silent first. */
   connectionsCrowded: 200,
   /**

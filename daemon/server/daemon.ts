@@ -24,12 +24,12 @@ import {
 } from "../process/single_instance.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersion, sqliteVersionNumber } from "../sqlite/ffi.ts";
 import { AnswerTimes } from "./answer_times.ts";
+import { ConnectionMemory } from "./connection_memory.ts";
 import { IdleMemory } from "./idle_memory.ts";
 import { Listener } from "./listener.ts";
 import { Presence } from "./presence.ts";
 import { quiet } from "./quiet.ts";
 import { type Host, Router, type Served } from "./router.ts";
-import { PartialFrames } from "./session.ts";
 import { statusFields } from "./status.ts";
 import { ClosedTraffic } from "./traffic.ts";
 
@@ -44,7 +44,7 @@ export class Daemon implements Host {
   readonly #log: Log;
   readonly #files: ServedFile[] = [];
   readonly #startedAt = performance.now();
-  readonly #partialFrames = new PartialFrames();
+  readonly #memory = new ConnectionMemory();
   readonly #answerTimes = new AnswerTimes();
   readonly #closedTraffic = new ClosedTraffic();
   readonly #router = new Router(this, this.#answerTimes);
@@ -148,7 +148,7 @@ export class Daemon implements Host {
         await Listener.open(each, {
           router: this.#router,
           home: file,
-          partialFrames: this.#partialFrames,
+          memory: this.#memory,
           idleMemory: this.#idleMemory,
           answerTimes: this.#answerTimes,
           closedTraffic: this.#closedTraffic,

@@ -10,7 +10,7 @@ import { socketPlace } from "../process/runtime_folder.ts";
 import type { Acceptor, Channel } from "./channel.ts";
 import { PipeAcceptor } from "./pipe_acceptor.ts";
 import { quiet } from "./quiet.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import { Session, type SessionOptions, tooManyConnections } from "./session.ts";
 import { UnixAcceptor } from "./unix_acceptor.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
@@ -22,6 +22,8 @@ export class Listener {
   #isEnding = false;
   readonly #options: Omit<SessionOptions, "onClose">;
   readonly #sessions = new Set<Session>();
+  /** Those of them that are too many, and are kept for commands. */
+  readonly #kept = new Set<Session>();
   /** Connections that were accepted since the start. */
   accepted = 0;
 
@@ -104,26 +106,58 @@ export class Listener {
 
   #connected(channel: Channel): void {
     this.accepted++;
+    const { connectionsMax, connectionsKept, connectionsRefusedMax, connectionsCrowded } = LIMITS;
     // Those that are being refused hold their places for a moment too, and a pipe has no more than 254.
-    if (this.#sessions.size >= LIMITS.connectionsMax + LIMITS.connectionsRefusedMax) {
+    if (this.#sessions.size >= connectionsMax + connectionsKept.max + connectionsRefusedMax) {
       channel.destroy();
       return;
     }
     const session = new Session(channel, {
       ...this.#options,
-      onClose: (closed) => this.#sessions.delete(closed),
+      onClose: (closed) => this.#closed(closed),
     });
-    if (this.#sessions.size >= LIMITS.connectionsMax) {
-      session.refuse(
-        new SkylineError(
-          "TOO_MANY_CONNECTIONS",
-          `This endpoint serves ${LIMITS.connectionsMax} connections at most`,
-        ),
-      );
-    } else if (this.#sessions.size >= LIMITS.connectionsCrowded) {
-      this.#makeRoom();
-    }
+    if (this.#sessions.size - this.#kept.size >= connectionsMax) this.#keep(session);
+    else if (this.#sessions.size >= connectionsCrowded) this.#makeRoom();
     this.#sessions.add(session);
+  }
+
+  #closed(session: Session): void {
+    this.#sessions.delete(session);
+    this.#kept.delete(session);
+    const [oldest] = this.#kept;
+    if (oldest === undefined || this.#sessions.size - this.#kept.size >= LIMITS.connectionsMax) {
+      return;
+    }
+    // It has a place now.
+    oldest.isKept = false;
+    this.#kept.delete(oldest);
+  }
+
+  /** Serves commands on a connection that is too many. */
+  #keep(session: Session): void {
+    if (this.#kept.size >= LIMITS.connectionsKept.max) {
+      const oldest = [...this.#kept].find(({ isBusy }) => !isBusy);
+      if (oldest === undefined) return session.refuse(tooManyConnections());
+      this.#dropKept(oldest);
+    }
+    session.isKept = true;
+    this.#kept.add(session);
+    this.#watchKept(session);
+  }
+
+  #watchKept(session: Session): void {
+    const { silentMs } = LIMITS.connectionsKept;
+    setTimeout(() => {
+      if (!this.#kept.has(session)) return;
+      const isSilent = !session.isBusy && session.status(performance.now()).idle_ms >= silentMs / 2;
+      if (isSilent) this.#dropKept(session);
+      else this.#watchKept(session);
+    }, silentMs);
+  }
+
+  #dropKept(session: Session): void {
+    this.#kept.delete(session);
+    session.refuse(tooManyConnections());
   }
 
   /** The set keeps its sessions in the order in which they came, so the first silent one is silent longest. */

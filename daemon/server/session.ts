@@ -12,25 +12,24 @@ import type { Log } from "../process/log.ts";
 import type { AnswerTimes } from "./answer_times.ts";
 import { errorAnswer, fitting } from "./answers.ts";
 import type { Channel } from "./channel.ts";
+import type { ConnectionMemory } from "./connection_memory.ts";
 import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
 import { Outbox } from "./outbox.ts";
+import { PartialFrame } from "./partial_frame.ts";
 import type { Caller, Router, Served } from "./router.ts";
 import { decodeRequest, readId, readRequest } from "./request.ts";
 import { type ClosedTraffic, Traffic } from "./traffic.ts";
 
-/** Bytes of half-received frames, of all connections together. */
-export class PartialFrames {
-  /** How many there are. */
-  bytes = 0;
-}
+/** Requests of a connection that is kept for commands. Not `Ping`: it would tell an app that it is served. */
+const COMMANDS: ReadonlySet<string> = new Set(["Status", "Shutdown"]);
 
 /** What a session is made with. */
 export interface SessionOptions {
   readonly router: Router;
   /** The database of the endpoint. */
   readonly home: Served;
-  readonly partialFrames: PartialFrames;
+  readonly memory: ConnectionMemory;
   readonly idleMemory: IdleMemory;
   readonly answerTimes: AnswerTimes;
   readonly closedTraffic: ClosedTraffic;
@@ -55,6 +54,8 @@ export class Session implements Caller {
   readonly signal: AbortSignal = this.#gone.signal;
   readonly #id: number;
   readonly #openedAt = performance.now();
+  /** Whether it is beyond the connections that are served, and is kept for commands. */
+  isKept = false;
   readonly #traffic = new Traffic();
   /** Answers to requests without an id, in the order of the requests. */
   readonly #slots: Slot[] = [];
@@ -65,9 +66,8 @@ export class Session implements Caller {
   #waitingBytes = 0;
   /** Requests for the daemon's end, which wait for all others. */
   #waitingShutdowns = 0;
-  #partialBytes = 0;
-  #lastByteAt = 0;
-  #silenceTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #partialFrame: PartialFrame;
+  arrivedAt = 0;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   #halfOpenTimer: ReturnType<typeof setTimeout> | undefined;
   /** Goes on reading, where that was left off for as much as it has waiting. */
@@ -94,18 +94,20 @@ export class Session implements Caller {
       sent: () => this.#sent(),
       failed: (error) => this.#failed(error),
     });
+    this.#partialFrame = new PartialFrame(this, options.memory);
     options.idleMemory.note();
     this.#readAll();
-  }
-
-  get arrivedAt(): number {
-    return this.#lastByteAt;
   }
 
   laneOf(database: Database): Lane {
     let lane = this.#lanes.get(database);
     if (lane === undefined) this.#lanes.set(database, lane = new Lane(database));
     return lane;
+  }
+
+  /** Whether a request of it waits for its answer. */
+  get isBusy(): boolean {
+    return this.#waitingRequests > 0;
   }
 
   /** Whether it ever sent a request. */
@@ -123,7 +125,7 @@ export class Session implements Caller {
     return {
       id: this.#id,
       age_ms: Math.round(now - this.#openedAt),
-      idle_ms: Math.round(now - Math.max(this.#lastByteAt, this.#openedAt)),
+      idle_ms: Math.round(now - Math.max(this.arrivedAt, this.#openedAt)),
       requests: this.#traffic.requests,
       waiting: this.#waitingRequests,
       received_bytes: this.#traffic.receivedBytes,
@@ -140,7 +142,7 @@ export class Session implements Caller {
   refuse(error: SkylineError): void {
     if (this.#refused) return;
     this.#refused = true;
-    this.#notePartial(0);
+    this.#partialFrame.note(0);
     this.#inOrder(errorAnswer(undefined, error));
     this.#endIfDone();
   }
@@ -189,7 +191,7 @@ export class Session implements Caller {
         const bytes = await this.#channel.read(!this.#decoder.holdsPushed);
         if (bytes === null) return this.#peerEnded();
         if (this.#refused) continue;
-        this.#lastByteAt = performance.now();
+        this.arrivedAt = performance.now();
         this.#traffic.receivedBytes += bytes.length;
         this.#decoder.push(bytes);
         this.#handleAll();
@@ -204,7 +206,9 @@ export class Session implements Caller {
   #handleAll(): void {
     try {
       while (!this.#refused && !this.#isFull() && this.#handleNext());
-      this.#notePartial(this.#refused ? 0 : this.#decoder.bufferedBytes);
+      const bytes = this.#refused ? 0 : this.#decoder.bufferedBytes;
+      this.#partialFrame.note(bytes);
+      if (bytes > 0) this.#options.idleMemory.note();
     } catch (error) {
       if (!(error instanceof SkylineError)) throw error;
       this.refuse(error);
@@ -226,6 +230,10 @@ export class Session implements Caller {
     return !this.#refused && this.#isFull();
   }
 
+  get isPaused(): boolean {
+    return this.#readOn !== undefined;
+  }
+
   /** Handles the next frame that has arrived whole; false if there is none. */
   #handleNext(): boolean {
     const body = this.#decoder.take();
@@ -241,40 +249,6 @@ export class Session implements Caller {
       this.#waitingBytes >= LIMITS.connectionBytesMax || unsent >= LIMITS.connectionBytesMax;
   }
 
-  #notePartial(bytes: number): void {
-    const { partialFrames } = this.#options;
-    partialFrames.bytes += bytes - this.#partialBytes;
-    this.#partialBytes = bytes;
-    if (bytes === 0) return;
-    this.#options.idleMemory.note();
-    if (partialFrames.bytes > LIMITS.partialFrameBytesMax) {
-      this.refuse(
-        new SkylineError(
-          "FRAMES_WAITING",
-          `Half-received frames hold over ${LIMITS.partialFrameBytesMax} bytes`,
-        ),
-      );
-    } else {
-      this.#silenceTimer ??= setTimeout(() => this.#checkSilence(), LIMITS.partialFrameSilenceMs);
-    }
-  }
-
-  #checkSilence(): void {
-    this.#silenceTimer = undefined;
-    if (this.#partialBytes === 0) return;
-    // While it is not read, its silence is not its own.
-    if (this.#readOn) this.#lastByteAt = performance.now();
-    const leftMs = this.#lastByteAt + LIMITS.partialFrameSilenceMs - performance.now();
-    if (leftMs > 0) {
-      this.#silenceTimer = setTimeout(() => this.#checkSilence(), leftMs);
-    } else {
-      const seconds = LIMITS.partialFrameSilenceMs / 1000;
-      this.refuse(
-        new SkylineError("FRAME_TIMEOUT", `The rest of a frame did not arrive in ${seconds} s`),
-      );
-    }
-  }
-
   #handle(body: Uint8Array): void {
     this.#traffic.requests++;
     let id: RequestId | undefined;
@@ -284,7 +258,8 @@ export class Session implements Caller {
       if (body.length === 0) throw new SkylineError("FRAME_EMPTY", "A frame has no body");
       const json = decodeRequest(body);
       id = readId(json);
-      const request = readRequest(json, this.#lastByteAt);
+      const request = readRequest(json, this.arrivedAt);
+      if (this.isKept && !COMMANDS.has(request.type)) return this.refuse(tooManyConnections());
       // To watch it is no use of it: who does it all the time would never see that memory is given back.
       isUse = request.type !== "Status";
       if (request.type === "Shutdown") this.#waitingShutdowns++;
@@ -383,11 +358,10 @@ export class Session implements Caller {
     this.#isClosed = true;
     this.#channel.destroy();
     this.#outbox.clear();
-    clearTimeout(this.#silenceTimer);
     clearTimeout(this.#lingerTimer);
     clearTimeout(this.#halfOpenTimer);
     this.#refused = true;
-    this.#notePartial(0);
+    this.#partialFrame.end();
     if (this.#waitingRequests > 0) this.#gone.abort();
     this.#readOn?.();
     for (const resolve of this.#whenClosed) resolve();
@@ -395,4 +369,12 @@ export class Session implements Caller {
     this.#options.closedTraffic.add(this.#traffic);
     this.#options.onClose(this);
   }
+}
+
+/** Why a connection is refused that is beyond those that are served. */
+export function tooManyConnections(): SkylineError {
+  return new SkylineError(
+    "TOO_MANY_CONNECTIONS",
+    `This endpoint serves ${LIMITS.connectionsMax} connections at most`,
+  );
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { WireClient } from "../wire_client.ts";
+import { runCommand } from "./command.ts";
 import { type DaemonCase, daemonTest, exec, sleep, until } from "./daemon_case.ts";
 import { executable } from "../daemon_fixture.ts";
 
@@ -184,3 +185,37 @@ function cpuMs(pid: number): number {
   const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
+
+daemonTest("Listener lets commands in however many connections there are", async (it) => {
+  await it.exec("create table t(a)");
+  const clients = await openSpoken(it, 239);
+  // Others that come too late, and stay: each is told, or makes room.
+  const late = await Promise.all(Array.from({ length: 3 }, () => it.open()));
+  for (const each of late) assert.equal((await each.ask({ type: "Status" })).status, "ok");
+  for (let i = 0; i < 6; i++) {
+    const command = await it.open();
+    const { connections } = await command.ask({ type: "Status" });
+    assert.ok(connections > 240, `${connections} connections`);
+  }
+  const insert = { type: "ExecBatch", stmts: [{ sql: "insert into t values (1)" }] };
+  for (const request of [ping, { type: "Query", sql: "select 1" }, insert]) {
+    const app = await it.open();
+    app.send(request);
+    assert.equal((await app.next())?.code, "TOO_MANY_CONNECTIONS");
+    assert.equal(await app.next(), null, "and is closed");
+  }
+  assert.deepEqual(await it.rows("select count(*) from t"), [[0]], "nothing was executed");
+  for (const each of late) assert.equal((await each.next(5_000))?.code, "TOO_MANY_CONNECTIONS");
+  // One that has a place now is served as any other.
+  await until(async () => await connections(it.client) === 240);
+  const promoted = await it.open();
+  await promoted.ask({ type: "Status" });
+  await clients.pop()![Symbol.asyncDispose]();
+  await until(async () => await connections(it.client) === 240);
+  await exec(promoted, "insert into t values (2)");
+  const status = await runCommand(["status", it.daemon.file]);
+  assert.equal(status.code, 0, status.stderr);
+  const shutdown = await runCommand(["shutdown", it.daemon.file]);
+  assert.equal(shutdown.code, 0, shutdown.stderr);
+  assert.equal((await it.daemon.child.status).code, 0);
+}, { timeoutMs: 60_000 });

@@ -1,0 +1,11 @@
+/**
+ * What all connections hold together.
+ *
+ * @module
+ */
+
+/** Memory of all connections, which has bounds for all together. */
+export class ConnectionMemory {
+  /** Bytes of half-received frames. */
+  partialBytes = 0;
+}
