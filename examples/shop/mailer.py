@@ -101,10 +101,11 @@ def endpoint(file):
         path = re.sub(r"^\\\\\?\\(UNC(?=\\))?", lambda prefix: "\\" if prefix[1] else "", path)
         return "\\\\.\\pipe\\skylinedb-" + hashlib.sha256(path.encode().lower()).hexdigest()[:16]
     user = os.getuid()
-    session = f"/run/user/{user}"
-    is_own = os.path.isdir(session) and os.lstat(session).st_uid == user
-    folder = f"{session}/skylinedb" if is_own else f"/tmp/skylinedb-{user}"
-    return f"{folder}/{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.sock"
+    folders = [f"/run/user/{user}/skylinedb", f"/tmp/skylinedb-{user}"]
+    own = [each for each in folders if os.path.isdir(each) and os.lstat(each).st_uid == user]
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16] + ".sock"
+    places = [f"{folder}/{name}" for folder in own or folders]
+    return next(filter(os.path.exists, places), places[0])
 
 
 if __name__ == "__main__":

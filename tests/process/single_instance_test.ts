@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { runtimeFolder } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
@@ -10,6 +11,7 @@ import {
   findInstance,
   findStranger,
   listInstances,
+  tryInstance,
 } from "../../daemon/process/single_instance.ts";
 
 const WINDOWS = Deno.build.os === "windows";
@@ -113,6 +115,26 @@ Deno.test("acquireInstance() throws within a moment when this process has the fi
         error.path === names.path,
     );
     assert.ok(performance.now() - startedAt < 5_000);
+  }
+});
+
+Deno.test("tryInstance() and findStranger() leave SQLite's locks when this process has the file", {
+  ignore: Deno.build.os !== "linux", // the one system that tells them
+}, async () => {
+  using names = new Names();
+  using _instance = await acquireInstance(names.path, holderOf(names.path));
+  using direct = new DatabaseSync(names.path);
+  direct.exec("pragma journal_mode = wal; create table t(a)");
+  const inode = Deno.statSync(names.path).ino;
+  const locks = () =>
+    Deno.readTextFileSync("/proc/locks").split("\n").filter((line) =>
+      line.includes(" POSIX ") && line.includes(`:${inode} `)
+    ).length;
+  assert.equal(locks(), 1);
+  for (const name of names.all) {
+    assert.equal(tryInstance(name, holderOf(name)), null);
+    assert.deepEqual(findStranger(name), { pid: Deno.pid, user: Deno.uid() });
+    assert.equal(locks(), 1, `closing the file by ${name} dropped them`);
   }
 });
 
