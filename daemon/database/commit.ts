@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { randomUUID } from "node:crypto";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
@@ -24,6 +25,26 @@ export interface Writer {
   readonly files: FileWatch;
   /** The revision of the last commit. */
   revision: number;
+  /** As it was found when the file was opened: what the last commit left that did not raise the revision. */
+  readonly mark: string;
+}
+
+/** What became of a COMMIT that failed. */
+export interface FailedCommit {
+  /** `done`: it had happened all the same; `not done`: it has not, and never will; `unknown`: nobody can tell. */
+  readonly verdict: "done" | "not done" | "unknown";
+  /** What those are answered whom it was for, unless it is done. */
+  readonly failure: SkylineError;
+}
+
+/** What the transaction that is open is to leave in the file, by which it is known again. */
+interface Attempt {
+  readonly revision: number;
+  readonly before: number;
+  /** Where the revision stays as it was. */
+  readonly mark: string;
+  /** Whether the COMMIT itself was begun: what fails before it has not happened. */
+  isBegun: boolean;
 }
 
 /** Counts since the start. */
@@ -56,6 +77,7 @@ export class Commit {
   readonly #options: CommitOptions;
   /** How long commits took lately, in milliseconds. */
   #recentMs = 0;
+  #attempt!: Attempt;
   readonly counts: CommitCounts = { writes: 0, groups: 0, failures: 0 };
   /** Milliseconds that commits took. */
   readonly times: RecentHistogram = new RecentHistogram();
@@ -95,8 +117,13 @@ export class Commit {
 
   #prepare(revision: number): void {
     const { transaction, once, revision: before } = this.writer;
-    if (revision !== before) transaction.setRevision(revision);
+    const mark = revision === before ? randomUUID() : "";
+    const attempt: Attempt = { revision, before, mark, isBegun: false };
+    this.#attempt = attempt;
+    if (mark === "") transaction.setRevision(revision, before);
+    else transaction.setMark(mark, before);
     once.save();
+    attempt.isBegun = true;
   }
 
   /** Nothing has been answered yet: what is in another file than the one that has the name now is not acknowledged. */
@@ -116,19 +143,17 @@ export class Commit {
   }
 
   /**
-   * A failed COMMIT may have happened: after an I/O error in its fsync the row is invisible here and there after a crash.
-   * The database is opened again, which recovers it, and its revision says which it was. Where even that fails, the
-   * outcomes that were to be are replaced by "unknown". A full disk is known: the frame that commits was not written.
+   * What became of the commit that has just failed. A failed COMMIT may have happened: after an I/O error in its fsync the
+   * row is invisible here and there after a crash. The database is opened again, which recovers it, and its revision or mark
+   * says which it was. A full disk is known: the frame that commits was not written. So is a lock that is not had.
    */
-  async failed(
-    error: unknown,
-    writes: readonly Write[],
-    outcomes: WriteOutcome[],
-  ): Promise<void> {
+  async failed(error: unknown): Promise<FailedCommit> {
     this.rollback();
-    if (error instanceof FilesChanged) return await this.#filesChanged(error.trouble, outcomes);
+    if (error instanceof FilesChanged) return await this.#filesChanged(error.trouble);
     const failure = this.failure(error);
-    if (failure.code === "DISK_FULL") return this.#replaceAll(writes, outcomes, failure);
+    if (failure.code === "DISK_FULL" || failure.code === "DATABASE_BUSY") {
+      return { verdict: "not done", failure };
+    }
     this.#options.log.error("Commit failed", {
       error: failure.message,
       sqlite: failure.sqliteCode,
@@ -136,38 +161,27 @@ export class Commit {
     try {
       await this.#options.reopen();
     } catch (error) {
-      const message =
-        `The commit failed (${failure.message}), and so did opening the database again: ${error}`;
-      return this.#replaceAll(writes, outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
+      if (!this.#attempt.isBegun) return { verdict: "not done", failure };
+      return unknown(
+        `The commit failed (${failure.message}), and so did opening the database again: ${error}`,
+      );
     }
-    this.#replaceAll(writes, outcomes, failure);
+    return { verdict: this.#isInFile() ? "done" : "not done", failure };
   }
 
-  /**
-   * Also the failures of sessions that were to be kept and were not: a client that is told of one goes on with its next
-   * number, which would be out of turn. Sent again, they fail again.
-   */
-  #replaceAll(writes: readonly Write[], outcomes: WriteOutcome[], failure: SkylineError): void {
-    const isCommitted = outcomes.some((each) => isDone(each) && each.rev <= this.writer.revision);
-    this.#replaceUncommitted(outcomes, failure);
-    if (isCommitted) return;
-    outcomes.forEach((outcome, i) => {
-      const isFinal = outcome instanceof SkylineError && outcome.retry === "no";
-      if (isFinal && writes[i].session !== undefined) outcomes[i] = failure;
-    });
-  }
-
-  async #filesChanged(trouble: FileTrouble, outcomes: WriteOutcome[]): Promise<void> {
+  async #filesChanged(trouble: FileTrouble): Promise<FailedCommit> {
+    const before = this.writer;
     await this.#options.rescue(trouble);
-    const message = `The write was committed, but ${trouble.what} meanwhile`;
-    this.#replaceUncommitted(outcomes, new SkylineError("OUTCOME_UNKNOWN", message));
+    const failed = unknown(`The write was committed, but ${trouble.what} meanwhile`);
+    // Where it was not opened again nothing tells.
+    return this.writer !== before && this.#isInFile() ? { ...failed, verdict: "done" } : failed;
   }
 
-  /** Also what was to be repeated of the same group. */
-  #replaceUncommitted(outcomes: WriteOutcome[], failure: SkylineError): void {
-    outcomes.forEach((outcome, i) => {
-      if (revisionOf(outcome) > this.writer.revision) outcomes[i] = failure;
-    });
+  /** Whether the file that was opened again holds what was to be committed. */
+  #isInFile(): boolean {
+    const { revision, before, mark } = this.#attempt;
+    if (!this.#attempt.isBegun) return false;
+    return revision > before ? this.writer.revision >= revision : this.writer.mark === mark;
   }
 
   /** Undoes what is not committed. */
@@ -203,4 +217,27 @@ export class Commit {
     for (const member of queued) this.settle(member, failure);
     return queued.length;
   }
+}
+
+function unknown(message: string): FailedCommit {
+  return { verdict: "unknown", failure: new SkylineError("OUTCOME_UNKNOWN", message) };
+}
+
+/**
+ * The outcomes of writes whose COMMIT failed, where it was to raise the revision from `before`. If it is not done, also those
+ * of requests that were to be repeated of it, and the final failures of sessions that were to be kept and were not: a
+ * client that is told of one goes on with its next number, which would be out of turn. Sent again, they fail again.
+ */
+export function outcomesAfter(
+  { verdict, failure }: FailedCommit,
+  before: number,
+  writes: readonly Write[],
+  outcomes: readonly WriteOutcome[],
+): readonly WriteOutcome[] {
+  if (verdict === "done") return outcomes;
+  return outcomes.map((outcome, i) => {
+    const isFinal = outcome instanceof SkylineError && outcome.retry === "no";
+    const isLost = isFinal ? writes[i].session !== undefined : revisionOf(outcome) > before;
+    return isLost ? failure : outcome;
+  });
 }

@@ -96,7 +96,8 @@ export class Database {
     this.#lone = new LoneCommit(this.#commit, costly);
     this.#queue = new WriteQueue<QueuedWrite>({
       commit: (queued) => this.#commitSome(queued),
-      expire: ({ settle }) => settle(this.#isLocked ? databaseBusy() : timeout()),
+      expire: ({ settle }) =>
+        settle(this.#isLocked || this.#lone.isLocked ? databaseBusy() : timeout()),
       maintain: () => this.#maintain(),
       othersMaySend: options.othersMaySend,
     });

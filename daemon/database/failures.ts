@@ -47,6 +47,7 @@ export function isBusy(error: unknown): boolean {
 /** Codes that say more than that SQLite failed. */
 export const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
   [RESULT.AUTH]: "NOT_ALLOWED",
+  [RESULT.BUSY]: "DATABASE_BUSY",
   [RESULT.FULL]: "DISK_FULL",
   [RESULT.IOERR]: "DISK_FAILED",
   [RESULT.CANTOPEN]: "DISK_FAILED",

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { randomUUID } from "node:crypto";
 import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { cannotOpen } from "./database_file.ts";
 import { isBusy } from "./failures.ts";
@@ -105,12 +107,29 @@ export class FileLifecycle {
       this.#refuseOther(files);
       // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
       writer.connection.wal.truncate();
+      this.#startLog(writer);
     } catch (error) {
       closeWriter(writer);
       throw error;
     }
     this.#writer = writer;
     this.#isOpen = true;
+  }
+
+  /**
+   * Commits something new. That the log was cut or removed is not synced yet: if the power went now, it would come back
+   * without what a failed sync has lost, and be copied over the newer file. The first commit of a log that starts over makes
+   * that last, and what stood in it before void.
+   */
+  #startLog(writer: OpenWriter): void {
+    const { transaction, revision } = writer;
+    // Another program may have set it back: none is given twice.
+    const known = Math.max(revision, this.#writer.revision);
+    if (!transaction.begin()) throw new SqliteError(RESULT.BUSY, "database is locked");
+    transaction.setRevision(known, revision);
+    transaction.setMark(randomUUID(), known);
+    transaction.commit();
+    writer.revision = known;
   }
 
   #openUnused(): void {

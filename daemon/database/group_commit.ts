@@ -6,7 +6,7 @@
 import { SkylineError } from "../../client/errors.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import { LIMITS } from "../process/limits.ts";
-import type { Commit } from "./commit.ts";
+import { type Commit, outcomesAfter } from "./commit.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
 import { Clock, driveInline, NotInline } from "./drivers.ts";
 import { executeWrite } from "./execution.ts";
@@ -140,22 +140,26 @@ export class GroupCommit {
   #finish(queued: readonly QueuedWrite[], outcomes: WriteOutcome[]): number | Promise<number> {
     const { transaction, once, revision: before } = this.#commit.writer;
     const revision = outcomes.findLast(isDone)?.rev ?? before;
-    const settle = () => {
-      outcomes.forEach((outcome, i) => this.#commit.settle(queued[i], outcome));
-      return outcomes.length;
+    const settle = (settled: readonly WriteOutcome[]) => {
+      settled.forEach((outcome, i) => this.#commit.settle(queued[i], outcome));
+      return settled.length;
     };
     if (revision === before && !once.hasChanges) {
       transaction.rollback();
-      return settle();
+      return settle(outcomes);
     }
-    const failed = (error: unknown) =>
-      this.#commit.failed(error, queued.map(({ write }) => write), outcomes).then(settle);
-    if (this.#commit.isSlow) return this.#commit.beside(revision).then(settle, failed);
+    const failed = async (error: unknown) => {
+      const writes = queued.map(({ write }) => write);
+      return settle(outcomesAfter(await this.#commit.failed(error), before, writes, outcomes));
+    };
+    if (this.#commit.isSlow) {
+      return this.#commit.beside(revision).then(() => settle(outcomes), failed);
+    }
     try {
       this.#commit.inline(revision);
     } catch (error) {
       return failed(error);
     }
-    return settle();
+    return settle(outcomes);
   }
 }

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
-import type { Commit } from "./commit.ts";
+import { type Commit, outcomesAfter } from "./commit.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
 import { driveBeside, NotInline } from "./drivers.ts";
 import {
@@ -18,7 +18,7 @@ import {
   isVacuum,
   RESULTS_BYTES_MAX,
 } from "./execution.ts";
-import { databaseBusy } from "./failures.ts";
+import { databaseBusy, isBusy } from "./failures.ts";
 import { type QueuedWrite, refusalOf } from "./queued_write.ts";
 import { checkForeignKeys } from "./transaction.ts";
 import type { Write, WriteOutcome } from "./write.ts";
@@ -39,6 +39,7 @@ interface Unit<T, R> {
 export class LoneCommit {
   readonly #commit: Commit;
   readonly #costly: CostlyStatements;
+  #isLocked = false;
 
   /** Learns and follows what `costly` knows. */
   constructor(commit: Commit, costly: CostlyStatements) {
@@ -46,9 +47,16 @@ export class LoneCommit {
     this.#costly = costly;
   }
 
+  /** Whether the write that is being committed waits for a lock of another process. */
+  get isLocked(): boolean {
+    return this.#isLocked;
+  }
+
   /** Commits a write; gives 1, how many it settled. */
   async run(queued: QueuedWrite): Promise<number> {
-    this.#commit.settle(queued, await this.#outcome(queued.write));
+    const outcome = await this.#outcome(queued.write);
+    this.#isLocked = false;
+    this.#commit.settle(queued, outcome);
     return 1;
   }
 
@@ -76,11 +84,13 @@ export class LoneCommit {
     if (!once.hasChanges) return outcome;
     try {
       await this.#begin(write.deadline);
+    } catch (error) {
+      return this.#commit.failure(error);
+    }
+    try {
       await this.#commit.beside(revision);
     } catch (error) {
-      const outcomes = [outcome];
-      await this.#commit.failed(error, [write], outcomes);
-      return outcomes[0];
+      return outcomesAfter(await this.#commit.failed(error), revision, [write], [outcome])[0];
     }
     return outcome;
   }
@@ -142,7 +152,7 @@ export class LoneCommit {
         if (unit.isVacuum) await this.#begin(write.deadline);
         checkForeignKeys(connection);
         const done = unit.keep(executed);
-        await this.#end(write, unit.revision);
+        await this.#end(unit.revision);
         return done;
       } catch (error) {
         this.#commit.rollback();
@@ -154,28 +164,39 @@ export class LoneCommit {
   async #execute<T, R>({ write, isVacuum, execute }: Unit<T, R>): Promise<T> {
     const { connection } = this.#commit.writer;
     const drive = { connection, costly: this.#costly, deadline: write.deadline };
-    connection.attachedMax = isVacuum ? 1 : 0;
-    try {
-      return await driveBeside(execute(connection), drive);
-    } finally {
-      connection.attachedMax = 0;
+    for (;;) {
+      connection.attachedMax = isVacuum ? 1 : 0;
+      try {
+        return await driveBeside(execute(connection), drive);
+      } catch (error) {
+        // It takes the lock by itself.
+        if (!isVacuum || !isBusy(error)) throw error;
+      } finally {
+        connection.attachedMax = 0;
+      }
+      await this.#waitForLock(write.deadline);
     }
   }
 
   async #begin(deadline: number): Promise<void> {
-    while (!this.#commit.writer.transaction.begin()) {
-      if (performance.now() > deadline) throw databaseBusy();
-      await sleep(LIMITS.busyPauseMs.max);
-    }
+    while (!this.#commit.writer.transaction.begin()) await this.#waitForLock(deadline);
+    this.#isLocked = false;
   }
 
-  async #end(write: Write, revision: number): Promise<void> {
+  /** @throws {SkylineError} `DATABASE_BUSY` at the deadline. */
+  async #waitForLock(deadline: number): Promise<void> {
+    this.#isLocked = true;
+    await sleep(LIMITS.busyPauseMs.max);
+    if (performance.now() < deadline) return;
+    throw databaseBusy();
+  }
+
+  async #end(revision: number): Promise<void> {
     try {
       await this.#commit.beside(revision);
     } catch (error) {
-      const outcomes: WriteOutcome[] = [{ rev: revision, rowsAffected: 0 }];
-      await this.#commit.failed(error, [write], outcomes);
-      if (outcomes[0] instanceof SkylineError) throw outcomes[0];
+      const { verdict, failure } = await this.#commit.failed(error);
+      if (verdict !== "done") throw failure;
     }
   }
 }

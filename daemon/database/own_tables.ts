@@ -8,8 +8,8 @@ import type { Connection } from "../sqlite/connection.ts";
 
 /**
  * A row for each client's session: the number of its last request, and the answers that it may ask for again, one a
- * line. The row of the nameless client is the database's own: `seq` is its revision and `at` the bytes of the table of
- * keys. Both in one table, so that a commit of one client's requests writes one page for the two.
+ * line. The row of the nameless client is the database's own: `seq` is its revision, `at` the bytes of the table of
+ * keys, and `answers` the mark of the last commit that left the revision as it was. All in one table, so that a commit of one client's requests writes one page for the two.
  */
 export const CLIENTS = `${OWN_PREFIX}clients`;
 
@@ -18,6 +18,9 @@ export const KEYS = `${OWN_PREFIX}keys`;
 
 /** The query for the revision, on any connection. */
 export const SELECT_REVISION = `SELECT seq FROM ${CLIENTS} WHERE client = ''`;
+
+/** The query for the mark: see {@link CLIENTS}. */
+export const SELECT_MARK = `SELECT answers FROM ${CLIENTS} WHERE client = ''`;
 
 const CREATE = `
   CREATE TABLE IF NOT EXISTS ${CLIENTS} (

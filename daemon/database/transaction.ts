@@ -19,6 +19,7 @@ export class Transaction {
   readonly #release: Statement;
   readonly #undo: Statement;
   readonly #setRevision: Statement;
+  readonly #setMark: Statement;
 
   /** Prepares the statements; the daemon's own tables exist. */
   constructor(connection: Connection) {
@@ -30,7 +31,8 @@ export class Transaction {
     this.#savepoint = prepare("SAVEPOINT request");
     this.#release = prepare("RELEASE request");
     this.#undo = prepare("ROLLBACK TO request");
-    this.#setRevision = prepare(`UPDATE ${CLIENTS} SET seq = ? WHERE client = ''`);
+    this.#setRevision = prepare(`UPDATE ${CLIENTS} SET seq = ? WHERE client = '' AND seq = ?`);
+    this.#setMark = prepare(`UPDATE ${CLIENTS} SET answers = ? WHERE client = '' AND seq = ?`);
   }
 
   /**
@@ -64,9 +66,37 @@ export class Transaction {
     this.#release.run();
   }
 
-  /** Writes the revision that the COMMIT will make. */
-  setRevision(revision: number): void {
-    this.#setRevision.run([revision]);
+  /**
+   * Writes the revision that the COMMIT will make, in place of `before`.
+   *
+   * @throws {SkylineError} `FILE_REPLACED`, `safe`, where another one stands.
+   */
+  setRevision(revision: number, before: number): void {
+    this.#setRevision.run([revision, before]);
+    this.#checkOwnRow(before);
+  }
+
+  /**
+   * Writes by what a COMMIT that leaves the revision `before` as it is can be told from others.
+   *
+   * @throws {SkylineError} `FILE_REPLACED`, `safe`, where another revision stands.
+   */
+  setMark(mark: string, before: number): void {
+    this.#setMark.run([mark, before]);
+    this.#checkOwnRow(before);
+  }
+
+  /** Somebody else who writes a revision gives revisions too: the same ones twice, and updates would be lost. */
+  #checkOwnRow(before: number): void {
+    if (this.#connection.changes === 1) return;
+    throw new SkylineError(
+      "FILE_REPLACED",
+      `Another program has written to the table ${CLIENTS}: the revision there is not ${before}`,
+      {
+        retry: "safe",
+        hint: "Let no other program write to the daemon's own tables; then send the request again.",
+      },
+    );
   }
 
   /**
@@ -102,6 +132,7 @@ export class Transaction {
       this.#release,
       this.#undo,
       this.#setRevision,
+      this.#setMark,
     ];
     for (const statement of all) statement.finalize();
   }

@@ -11,7 +11,7 @@ import { cannotOpen } from "./database_file.ts";
 import { ExactlyOnce } from "./exactly_once.ts";
 import { isBusy } from "./failures.ts";
 import { FileWatch } from "./file_watch.ts";
-import { createOwnTables } from "./own_tables.ts";
+import { createOwnTables, SELECT_MARK } from "./own_tables.ts";
 import { Transaction } from "./transaction.ts";
 
 /** How a database is opened. */
@@ -43,7 +43,9 @@ export function openWriter(path: string, options: WriterOptions): OpenWriter {
     const once = new ExactlyOnce(connection);
     const transaction = new Transaction(connection);
     const pageBytes = connection.get("PRAGMA page_size")![0] as number;
-    return { connection, transaction, once, revision, files: new FileWatch(path), pageBytes };
+    const mark = connection.get(SELECT_MARK)![0] as string;
+    const files = new FileWatch(path);
+    return { connection, transaction, once, revision, mark, files, pageBytes };
   } catch (error) {
     connection.close();
     throw error;

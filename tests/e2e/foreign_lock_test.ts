@@ -32,6 +32,52 @@ daemonTest(
 );
 
 daemonTest(
+  "Database answers DATABASE_BUSY where a lone write waits for the lock anywhere",
+  async (it) => {
+    const key = "k";
+    const session = { client: "c", seq: 1 };
+    await it.exec("create table t(a)", "insert into t values (0)");
+    const keyed = { type: "ExecBatch", stmts: [{ sql: "create table u(a)" }], key };
+    assert.equal((await it.client.ask(keyed)).status, "ok");
+    using foreign = new DatabaseSync(it.daemon.file);
+    foreign.exec("begin immediate");
+    const lone = [
+      { ...keyed, ...session },
+      // A failure that is to be kept for the session.
+      { type: "ExecBatch", stmts: [{ sql: "create table v(a)" }], if_rev: 1, ...session },
+      { type: "ExecBatch", stmts: [{ sql: "vacuum" }] },
+      {
+        type: "ExecBatch",
+        stmts: [{ sql: "vacuum" }, { sql: "insert into t values (1)" }],
+        tx: "none",
+      },
+    ];
+    const behind = await it.open();
+    for (const request of lone) {
+      const answer = it.client.ask({ ...request, timeout_ms: 400 });
+      const other = await behind.ask({
+        type: "ExecBatch",
+        stmts: [{ sql: "insert into t values (1)" }],
+        timeout_ms: 200,
+      });
+      const { code, retry, message } = await answer;
+      assert.deepEqual(
+        [code, retry],
+        ["DATABASE_BUSY", "safe"],
+        `${request.stmts[0].sql}: ${message}`,
+      );
+      assert.deepEqual([other.code, other.retry], ["DATABASE_BUSY", "safe"]);
+    }
+    foreign.exec("rollback");
+    for (const request of lone.slice(0, 1).concat(lone.slice(2))) {
+      assert.equal((await it.client.ask(request)).status, "ok");
+    }
+    assert.deepEqual(await it.rows("select a from t order by a"), [[0], [1]]);
+    assert.doesNotMatch(it.daemon.log(), /Commit failed/);
+  },
+);
+
+daemonTest(
   "Database goes on with Ping, reads and other databases while the lock is held",
   async (it) => {
     const { daemon } = it;
@@ -136,3 +182,21 @@ daemonTest("Database survives a process that takes the lock again and again", as
   }
   assert.deepEqual(await it.rows("select count(distinct a) from t where a >= 0"), [[60]]);
 });
+
+daemonTest(
+  "Database acknowledges nothing once another hand has written its revision",
+  async (it) => {
+    await it.exec("create table t(a)", "insert into t values (0)");
+    const insert = { type: "ExecBatch", stmts: [{ sql: "insert into t values (1)" }] };
+    for (const [seq, next] of [[7, 8], [3, 9]]) {
+      {
+        using foreign = new DatabaseSync(it.daemon.file);
+        foreign.exec(`update _skylinedb_clients set seq = ${seq} where client = ''`);
+      }
+      const { code, retry } = await it.client.ask(insert);
+      assert.deepEqual([code, retry], ["FILE_REPLACED", "safe"]);
+      assert.equal((await it.client.ask(insert)).rev, next, "none is given twice");
+    }
+    assert.deepEqual(await it.rows("select a from t order by a"), [[0], [1], [1]]);
+  },
+);
