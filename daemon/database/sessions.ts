@@ -60,7 +60,7 @@ export class Sessions {
    */
   recall({ client, seq, acked }: SessionPlace): Replay | SkylineError | null {
     const session = this.#session(client);
-    if (session === null) return this.#recallUnknown(client, seq);
+    if (session === null) return this.#recallUnknown(client, seq, acked);
     if (seq > session.seq) {
       const next = Math.max(session.seq, acked) + 1;
       return seq === next ? null : gap(`"seq" is ${seq}, and the next of this client is ${next}`);
@@ -71,11 +71,17 @@ export class Sessions {
       : new Replay(outcomeOf(stored));
   }
 
-  #recallUnknown(client: string, seq: number): SkylineError | null {
-    if (seq === 1 && Date.now() - createdAt(client) <= LIMITS.rememberSeconds * 1000) {
+  #recallUnknown(client: string, seq: number, acked: number): SkylineError | null {
+    const madeAt = createdAt(client);
+    const isYoung = Date.now() - (madeAt ?? Date.now()) <= LIMITS.rememberSeconds * 1000;
+    if (seq === 1 && isYoung) {
       // Known from now on: if this first one fails and is not kept, those behind it are out of turn, not forgotten.
       this.#remember(client, newSession());
       return null;
+    }
+    // Its first one came never this far, as when its time was up in the queue: it would be remembered still.
+    if (madeAt !== undefined && isYoung && acked === 0 && !this.#left.has(client)) {
+      return gap(`"seq" is ${seq}, and the next of this client is 1`);
     }
     return new SkylineError(
       "CLIENT_FORGOTTEN",
@@ -205,10 +211,10 @@ function dropAnswers(session: Session, acked: number): void {
 
 const UUID_V7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
-/** When a client's name was made, in milliseconds since 1970, where it says so; else now. */
-function createdAt(client: string): number {
+/** When a client's name was made, in milliseconds since 1970, where it says so. */
+function createdAt(client: string): number | undefined {
   const parts = UUID_V7.exec(client);
-  return parts === null ? Date.now() : parseInt(parts[1] + parts[2], 16);
+  return parts === null ? undefined : parseInt(parts[1] + parts[2], 16);
 }
 
 function gap(message: string): SkylineError {

@@ -168,6 +168,11 @@ Deno.test("ExactlyOnce.recall() says that a client is forgotten when it may have
   assert.equal(recall(uuidOf(now), 1), "new");
   assert.equal(recall(uuidOf(now - 23 * HOUR_MS), 1), "new");
   assert.equal(recall(uuidOf(now - 25 * HOUR_MS), 1), "CLIENT_FORGOTTEN");
+  // It was not answered anything: its first request has not been done.
+  const acknowledgesNothing = (client: string) => shown(it.once.recall(numbered(2, 0, client)));
+  assert.equal(acknowledgesNothing(uuidOf(now - HOUR_MS)), "SEQUENCE_GAP");
+  assert.equal(acknowledgesNothing(uuidOf(now - 25 * HOUR_MS)), "CLIENT_FORGOTTEN");
+  assert.equal(acknowledgesNothing("x"), "CLIENT_FORGOTTEN", "which may be older");
   const old = uuidOf(now - 48 * HOUR_MS);
   it.done(numbered(1, 0, old), 11);
   assert.equal(recall(old, 2), "new", "an old one that is remembered");

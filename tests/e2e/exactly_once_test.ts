@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { DatabaseSync } from "node:sqlite";
 import { encodeFrame } from "../../client/frame.ts";
+import { uuidV7 } from "../../client/session.ts";
 import { startDaemon } from "../daemon_fixture.ts";
 import { type Answer, WireClient } from "../wire_client.ts";
 import { daemonTest } from "./daemon_case.ts";
@@ -101,6 +102,23 @@ daemonTest("ExecBatch takes the number of what was refused for a moment again", 
   assert.equal((await it.client.ask(insert(3, 3, { acked: 2 }))).status, "ok");
   assert.deepEqual(await it.rows("select n from t"), [[1], [3]]);
 });
+
+daemonTest(
+  "ExecBatch says that a number is out of turn whose first one was up in the queue",
+  async (it) => {
+    await it.exec(CREATE);
+    const client = uuidV7(Date.now());
+    using foreign = new DatabaseSync(it.daemon.file);
+    foreign.exec("begin immediate");
+    const first = it.client.ask(insert(1, 1, { client, timeout_ms: 200 }));
+    assert.equal((await first).code, "DATABASE_BUSY");
+    foreign.exec("rollback");
+    const { code, retry } = await it.client.ask(insert(2, 2, { client }));
+    assert.deepEqual([code, retry], ["SEQUENCE_GAP", "safe"]);
+    assert.equal((await it.client.ask(insert(1, 1, { client }))).status, "ok");
+    assert.equal((await it.client.ask(insert(2, 2, { client }))).status, "ok");
+  },
+);
 
 daemonTest("ExecBatch keeps what ran alone in its session too", async (it) => {
   await it.exec(CREATE);
