@@ -33,7 +33,7 @@ export function lockOwner(file: string): LockOwner | null {
 export function lockingPid(locks: string, device: bigint, inode: bigint): number | null {
   let elsewhere: number | null = null;
   for (const line of locks.split("\n")) {
-    const match = / FLOCK +\w+ +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /.exec(line);
+    const match = /^\d+: FLOCK +\w+ +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /.exec(line);
     if (!match || BigInt(match[4]) !== inode) continue;
     const [, pid, major, minor] = match;
     if (parseInt(major, 16) === majorOf(device) && parseInt(minor, 16) === minorOf(device)) {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { connect, SkylineError } from "../../client/mod.ts";
 import { fileIdentity } from "../../daemon/process/file_identity.ts";
 import { executable, type Program, source, startDaemon } from "../daemon_fixture.ts";
 import {
@@ -78,6 +79,12 @@ ownerTest(
   async (file) => {
     await using daemon = await startDaemon({ files: [file], program: asUser(program, NOBODY) });
     await assertRefused(file, daemon.pid, program, new RegExp(`daemon of user ${NOBODY} `));
+    await assert.rejects(
+      connect(file),
+      (error) =>
+        error instanceof SkylineError && error.code === "NO_PERMISSION" &&
+        error.message.includes(`user ${NOBODY} (pid ${daemon.pid})`),
+    );
   },
 );
 
