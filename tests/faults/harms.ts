@@ -201,7 +201,7 @@ function open(harm: Harm): Harm {
 /** All of them, in an order in which each finds what it needs. */
 export const HARMS: readonly Harm[] = [
   { name: "nothing", run: ({ timeoutMs }) => sleep(timeoutMs).then(() => []) },
-  open(endlessQueries),
+  endlessQueries,
   open(statement("SQL that is doubled 20 times", doubled(20))),
   statement("rows of 15 MB", "select zeroblob(15000000) from large limit 60"),
   statement("rows of 15 MB of text", `select ${text(15_000_000)} from large limit 60`),
@@ -226,7 +226,7 @@ export const HARMS: readonly Harm[] = [
   }))),
   halfFrames,
   open(unreadAnswers),
-  open(manyConnections),
+  manyConnections,
   onLargeFile("select count(*) from large"),
   onLargeFile("select sum(length(a)) from (select a from large order by a desc)"),
   onLargeFile("pragma integrity_check"),
