@@ -4,6 +4,7 @@
  * @module
  */
 import type { DaemonConfig } from "../process/config.ts";
+import { endAtSignals } from "../process/libc.ts";
 import { type Log, openLog } from "../process/log.ts";
 import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
 import { print } from "./output.ts";
@@ -30,13 +31,14 @@ const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK", "SIGHUP"]
   : ["SIGINT", "SIGTERM"];
 
-/** The first signal ends the daemon in order, a second one at once. */
-function endOnSignal(daemon: { shutdown(): Promise<void> }, log: Log): void {
+/** The first signal ends the daemon in order, a second one at once, also while something holds the loop. */
+export function endOnSignal(daemon: { shutdown(): Promise<void> }, log: Log): void {
   let ending = false;
   for (const signal of SIGNALS) {
     Deno.addSignalListener(signal, () => {
       if (ending) Deno.exit(exitCodeOfSignal(signal));
       ending = true;
+      if (Deno.build.os !== "windows") endAtSignals();
       log.info("Asked to end", { signal });
       daemon.shutdown().catch((error) => log.error("Shutting down failed", { error }));
     });

@@ -192,6 +192,11 @@ export class Database {
     };
   }
 
+  /** It is to be closed: queries that run have some seconds left. */
+  endQueries(): void {
+    this.#file.readers.endSoon(shuttingDown());
+  }
+
   /** Commits what is queued and closes, so that the file stands alone again. Nothing may be asked of it any more. */
   async close(): Promise<void> {
     this.#idleTimer.stop();

@@ -133,7 +133,7 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
 
 function checkTime({ deadline, signal }: Drive): void {
   if (performance.now() >= deadline) throw timeout();
-  if (signal?.aborted) throw gone();
+  if (signal?.aborted) throw gone(signal);
 }
 
 /** One run of a statement, beside the loop. */
@@ -198,7 +198,7 @@ class StatementSteps {
     };
     let timer = setTimeout(interrupt, Math.max(0, deadline - performance.now()));
     signal?.addEventListener("abort", interrupt);
-    const givenUp = () => signal?.aborted ? gone() : timeout();
+    const givenUp = () => signal?.aborted ? gone(signal) : timeout();
     try {
       const row = await connection.offLoop(() => this.statement.stepOffLoop());
       // An interrupt that came after the step would end the statement's next one; the end of a statement clears it.

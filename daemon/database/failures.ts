@@ -12,8 +12,9 @@ export function timeout(): SkylineError {
   return new SkylineError("TIMEOUT", "The request did not end by its deadline and was undone");
 }
 
-/** The error of a query that nobody waits for any more. */
-export function gone(): SkylineError {
+/** The error of a query that is ended: the signal's reason; without one nobody waits for it any more. */
+export function gone({ reason }: AbortSignal): SkylineError {
+  if (reason instanceof SkylineError) return reason;
   return new SkylineError("TIMEOUT", "The connection that asked for it has gone");
 }
 
@@ -36,6 +37,15 @@ export function queueFull(): SkylineError {
 /** The error of what is asked of a daemon that ends. */
 export function shuttingDown(): SkylineError {
   return new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");
+}
+
+/** The error of a query that is in the way of opening the database again. */
+export function reopening(): SkylineError {
+  return new SkylineError(
+    "DATABASE_BUSY",
+    "The query was ended because the database has to be opened again",
+    { hint: "Send it again" },
+  );
 }
 
 /** Whether another process is in the way, so that trying again may help. */

@@ -9,7 +9,7 @@ import type { Log } from "../process/log.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { cannotOpen } from "./database_file.ts";
-import { isBusy } from "./failures.ts";
+import { isBusy, reopening, shuttingDown } from "./failures.ts";
 import { FileClaim } from "./file_claim.ts";
 import { emptyLog, fileReplaced, leaveLog } from "./file_rescue.ts";
 import { type FileTrouble, FileWatch } from "./file_watch.ts";
@@ -184,7 +184,7 @@ export class FileLifecycle {
 
   /** After a COMMIT whose outcome is not known: closing and opening recovers the log as a crash would. */
   async reopen(): Promise<void> {
-    await this.readers.close();
+    await this.readers.close(reopening());
     await this.checkpoints.close();
     this.#isOpen = false;
     closeWriter(this.#writer);
@@ -195,7 +195,7 @@ export class FileLifecycle {
   async close(): Promise<void> {
     await this.checkpoints.close();
     // Readers first: while one is open, closing the writer leaves -wal and -shm.
-    await this.readers.close();
+    await this.readers.close(shuttingDown());
     if (!this.#isOpen) return;
     const trouble = this.#writer.files.check();
     if (trouble && !trouble.canReopen) await this.rescue(trouble);
@@ -245,7 +245,7 @@ export class FileLifecycle {
     try {
       await emptyLog(connection);
       if (!this.#lost) {
-        await this.readers.close();
+        await this.readers.close(reopening());
         await leaveLog(connection);
         await this.reopen();
         this.#options.log.warn("The log was made anew", {

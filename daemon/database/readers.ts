@@ -98,6 +98,9 @@ export class Readers {
   readonly #besideLoop = new Semaphore(LIMITS.readersMax - 1);
   readonly #slots = querySlots();
   readonly #running = new Set<Promise<unknown>>();
+  /** Ends those that run. */
+  #ending = new AbortController();
+  #endSoonTimer: ReturnType<typeof setTimeout> | undefined;
   /** Queries answered since the start. */
   count = 0;
 
@@ -129,10 +132,11 @@ export class Readers {
       return { rev, columns, rows };
     } catch (error) {
       if (reader && error instanceof NotInline) {
-        if (this.#besideLoop.tryAcquire()) return this.#tracked(this.#beside(query, reader, rev));
+        const slow = { ...query, signal: AbortSignal.any([query.signal, this.#ending.signal]) };
+        if (this.#besideLoop.tryAcquire()) return this.#tracked(this.#beside(slow, reader, rev));
         // Those that wait may be many: each would have a connection, and keep the log from starting over.
         this.#put(reader);
-        return this.#putOff((begin) => this.#later(query, begin));
+        return this.#putOff((begin) => this.#later(slow, begin));
       }
       if (reader) this.#put(reader);
       if (isBusy(error)) return this.#putOff((begin) => this.#retry(query, begin));
@@ -260,7 +264,7 @@ export class Readers {
   async #retry(query: Query, begin: () => void): Promise<QueryOutcome> {
     await sleep(LIMITS.busyPauseMs.max);
     if (performance.now() >= query.deadline) return databaseBusy();
-    if (query.signal.aborted) return gone();
+    if (query.signal.aborted) return gone(query.signal);
     const answer = this.query(query);
     if (!(answer instanceof PutOffQuery)) return answer;
     answer.begun.then(begin);
@@ -280,9 +284,18 @@ export class Readers {
     for (const reader of this.#idle.splice(0)) reader.close();
   }
 
-  /** Waits for the queries that run, and closes. */
-  async close(): Promise<void> {
-    await Promise.allSettled(this.#running);
+  /** Gives the queries that run some seconds; then they end with `error`. */
+  endSoon(error: SkylineError): void {
+    this.#endSoonTimer ??= setTimeout(() => this.#ending.abort(error), LIMITS.queriesEndMs);
+  }
+
+  /** Waits for the queries that run, for some seconds, then ends them with `error`; and closes. */
+  async close(error: SkylineError): Promise<void> {
+    this.endSoon(error);
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    clearTimeout(this.#endSoonTimer);
+    this.#endSoonTimer = undefined;
+    this.#ending = new AbortController();
     this.closeIdle();
   }
 }

@@ -59,7 +59,7 @@ export class Room {
         this.#waiting.delete(waiting);
         clearTimeout(timer);
         signal?.removeEventListener("abort", end);
-        if (signal?.aborted) return reject(gone());
+        if (signal?.aborted) return reject(gone(signal));
         reject(timeout());
       };
       const waiting = {
@@ -103,7 +103,7 @@ export class Semaphore {
    * @throws {SkylineError} `TIMEOUT` at the deadline, and when nobody waits for it any more.
    */
   async acquire(wait: Wait): Promise<void> {
-    if (wait.signal?.aborted) throw gone();
+    if (wait.signal?.aborted) throw gone(wait.signal);
     if (!this.tryAcquire()) await this.#room.wait(this, wait);
   }
 

@@ -8,6 +8,7 @@ import { cString } from "./file_identity.ts";
 
 const IS_DARWIN = Deno.build.os === "darwin";
 const LIBRARY = IS_DARWIN ? "libSystem.B.dylib" : "libc.so.6";
+const SIGINT = 2, SIGTERM = 15;
 const O_RDONLY = 0, O_RDWR = 2;
 const O_CLOEXEC = IS_DARWIN ? 0x1000000 : 0x80000;
 /** A FIFO that took the file's place would else be waited for. */
@@ -18,6 +19,7 @@ const SYMBOLS = {
   flock: { parameters: ["i32", "i32"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
+  signal: { parameters: ["i32", "pointer"], result: "pointer" },
   pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
@@ -33,6 +35,11 @@ export function libc(): Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] {
 export function openDescriptor(path: string, { write }: { write: boolean }): number {
   // `open` is variadic: a mode would be passed wrongly on arm64. So no file is made here.
   return libc().open(cString(path), (write ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+}
+
+/** Has SIGINT and SIGTERM end the process at once, whatever the loop does. */
+export function endAtSignals(): void {
+  for (const signal of [SIGINT, SIGTERM]) libc().signal(signal, null);
 }
 
 /** `fcntl` with a structure; negative where it fails. */

@@ -212,6 +212,7 @@ export class Daemon implements Host {
 
   async #closeAll(): Promise<void> {
     const listeners = this.#listeners();
+    for (const { database } of this.#files) database.endQueries();
     await Promise.all(listeners.map((listener) => listener.stopAccepting()));
     await Promise.all(listeners.map((listener) => listener.idle()));
     for (const file of this.#files) {

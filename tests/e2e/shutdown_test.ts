@@ -172,6 +172,48 @@ daemonTest(
   { ignore: Deno.build.os === "windows" },
 );
 
+daemonTest(
+  "SIGTERM a second time ends the daemon at once while something holds its loop",
+  async (it) => {
+    const start = new URL("../../daemon/commands/start.ts", import.meta.url);
+    const script = `${it.daemon.folder}/holds.ts`;
+    await Deno.writeTextFile(
+      script,
+      `import { endOnSignal } from ${JSON.stringify(start.href)};
+      const shutdown = () => { console.log("ending"); for (;;); };
+      endOnSignal({ shutdown }, { info() {}, error() {} });
+      console.log("ready");
+      setInterval(() => {}, 1000);`,
+    );
+    const args = ["run", "-A", "--no-check", script];
+    await using child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+    const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    assert.match((await reader.read()).value!, /ready/);
+    child.kill("SIGTERM");
+    assert.match((await reader.read()).value!, /ending/);
+    child.kill("SIGTERM");
+    assert.equal((await reader.read()).done, true);
+    assert.equal((await child.status).code, 143);
+  },
+  { ignore: Deno.build.os === "windows" },
+);
+
+daemonTest(
+  "Shutdown ends queries after some seconds, also those that wait for a place",
+  async (it) => {
+    const clients = await openAll(it, 10);
+    for (const client of clients) {
+      await client.begin({ type: "Query", sql: ENDLESS, timeout_ms: 86_400_000 });
+    }
+    assert.equal((await it.client.ask({ type: "Shutdown" }, 20_000)).status, "ok");
+    for (const client of clients) {
+      const answer = await client.next();
+      assert.deepEqual([answer?.code, answer?.retry], ["SHUTTING_DOWN", "safe"]);
+    }
+    assert.equal((await it.daemon.child.status).code, 0);
+  },
+);
+
 daemonTest("shutdown FILE returns when the file is unlocked", async (it) => {
   await it.exec("create table t(a)");
   const { code, stderr } = await runCommand(["shutdown", it.daemon.file]);
