@@ -102,7 +102,7 @@ export class FileLifecycle {
     if (this.#isUnused) return this.#openUnused();
     const { files } = this.#writer;
     this.#refuseOther(files);
-    const writer = openWriter(this.#path, this.#options);
+    const writer = openWriter(this.#path, this.#options, this.#writer.revision);
     try {
       this.#refuseOther(files);
       // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
@@ -137,7 +137,7 @@ export class FileLifecycle {
     let writer: OpenWriter;
     try {
       isOther = this.#claim.renew();
-      writer = openWriter(this.#path, this.#options);
+      writer = openWriter(this.#path, this.#options, isOther ? 0 : this.#writer.revision);
     } catch (error) {
       throw isBusy(error) ? error : openError(this.#path, error);
     }

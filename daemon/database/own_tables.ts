@@ -3,18 +3,24 @@
  *
  * @module
  */
+import { cutText, SkylineError } from "../../client/errors.ts";
+import { LIMITS } from "../process/limits.ts";
+import type { Log } from "../process/log.ts";
 import { OWN_PREFIX } from "../sqlite/authorizer.ts";
 import type { Connection } from "../sqlite/connection.ts";
+import { cannotOpen } from "./database_file.ts";
+
+const CLIENTS_NAME = `${OWN_PREFIX}clients`, KEYS_NAME = `${OWN_PREFIX}keys`;
 
 /**
  * A row for each client's session: the number of its last request, and the answers that it may ask for again, one a
  * line. The row of the nameless client is the database's own: `seq` is its revision, `at` the bytes of the table of
  * keys, and `answers` the mark of the last commit that left the revision as it was. All in one table, so that a commit of one client's requests writes one page for the two.
  */
-export const CLIENTS = `${OWN_PREFIX}clients`;
+export const CLIENTS = `main.${CLIENTS_NAME}`;
 
 /** A row for each key, in the order in which they came, so that the oldest are found without an index. */
-export const KEYS = `${OWN_PREFIX}keys`;
+export const KEYS = `main.${KEYS_NAME}`;
 
 /** The query for the revision, on any connection. */
 export const SELECT_REVISION = `SELECT seq FROM ${CLIENTS} WHERE client = ''`;
@@ -22,18 +28,166 @@ export const SELECT_REVISION = `SELECT seq FROM ${CLIENTS} WHERE client = ''`;
 /** The query for the mark: see {@link CLIENTS}. */
 export const SELECT_MARK = `SELECT answers FROM ${CLIENTS} WHERE client = ''`;
 
-const CREATE = `
-  CREATE TABLE IF NOT EXISTS ${CLIENTS} (
+const CLIENTS_COLUMNS = `(
     client TEXT PRIMARY KEY, seq INTEGER NOT NULL, answers TEXT NOT NULL, at INTEGER NOT NULL
-  ) WITHOUT ROWID;
-  INSERT OR IGNORE INTO ${CLIENTS} VALUES ('', 0, '', 0);
-  CREATE TABLE IF NOT EXISTS ${KEYS} (
+  ) WITHOUT ROWID`;
+const KEYS_COLUMNS = `(
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, answer TEXT NOT NULL, at INTEGER NOT NULL
-  );`;
+  )`;
 
-/** Makes the tables in a database that has none, and gives its revision. */
-export function createOwnTables(connection: Connection): number {
-  const exists = connection.get(`SELECT 1 FROM sqlite_schema WHERE name = '${KEYS}'`);
-  if (!exists) connection.exec(`BEGIN IMMEDIATE; ${CREATE} COMMIT`);
-  return connection.get(SELECT_REVISION)![0] as number;
+/** What a row of {@link KEYS} takes, in bytes: its texts, and some for row and index. */
+export const KEY_BYTES =
+  "40 + length(CAST(key AS BLOB)) + length(CAST(fingerprint AS BLOB)) + length(CAST(answer AS BLOB))";
+
+/** What may stand in the schema that names our tables: SQLite's text of each, with single spaces. */
+const EXPECTED = new Map([
+  [`table ${CLIENTS_NAME}`, oneLine(`CREATE TABLE ${CLIENTS_NAME} ${CLIENTS_COLUMNS}`)],
+  [`table ${KEYS_NAME}`, oneLine(`CREATE TABLE ${KEYS_NAME} ${KEYS_COLUMNS}`)],
+  [`index sqlite_autoindex_${KEYS_NAME}_1`, null],
+]);
+
+/**
+ * All that names them. By `sqlite_master`, which no table of the file can be called: one called `sqlite_schema`, forged
+ * into the schema, would be read in its place.
+ */
+const SELECT_NAMING = `SELECT type, name, tbl_name, CAST(sql AS TEXT) FROM main.sqlite_master
+  WHERE instr(lower(type || ' ' || name || ' ' || tbl_name || ' ' || coalesce(CAST(sql AS TEXT), '')), '${OWN_PREFIX}')`;
+
+/** Where a name begins that is ours: SQL has no escapes in names. */
+const OWN_NAME = new RegExp(`(?<![\\w$\\u0080-\\uffff])${OWN_PREFIX}`, "i");
+
+/** What is known of a file that is opened. */
+export interface OwnTablesOptions {
+  readonly path: string;
+  readonly log: Log;
+  /** The revision that it had when it was closed, of this very file; 0 where nobody knows. */
+  readonly revision: number;
+}
+
+/**
+ * Makes the tables in a database that has none, checks those that it has, and gives its revision. What another program
+ * removed of them is made anew: the revision goes on from the highest that is known.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN` where something in the file would change what the daemon's own statements do.
+ */
+export function createOwnTables(connection: Connection, options?: OwnTablesOptions): number {
+  const path = options?.path ?? "";
+  let state = inspect(connection, path);
+  if (!isWhole(state)) {
+    connection.exec("BEGIN IMMEDIATE");
+    state = inspect(connection, path); // others may have been first
+    if (!isWhole(state)) mend(connection, state, options);
+    connection.exec("COMMIT");
+    state = inspect(connection, path);
+  }
+  return state.revision!;
+}
+
+interface State {
+  readonly hasClients: boolean;
+  readonly hasKeys: boolean;
+  readonly revision: number | undefined;
+}
+
+function isWhole({ hasClients, hasKeys, revision }: State): boolean {
+  return hasClients && hasKeys && revision !== undefined;
+}
+
+function inspect(connection: Connection, path: string): State {
+  const found = new Set<string>();
+  for (const row of rowsOf(connection, SELECT_NAMING)) {
+    const [type, name, table, sql] = row as (string | null)[];
+    const what = `${type} ${name}`;
+    if (EXPECTED.has(what) && EXPECTED.get(what) === (sql && oneLine(sql)) && !found.has(what)) {
+      found.add(what);
+    } else if ([name, table, sql].some((text) => OWN_NAME.test(String(text)))) {
+      throw inTheWay(path, String(type), String(name));
+    }
+  }
+  const hasClients = found.has(`table ${CLIENTS_NAME}`);
+  const hasKeys = found.has(`table ${KEYS_NAME}`);
+  return { hasClients, hasKeys, revision: hasClients ? revisionOf(connection, path) : undefined };
+}
+
+/** `undefined`: there is none. */
+function revisionOf(connection: Connection, path: string): number | undefined {
+  const row = connection.get(
+    `SELECT typeof(seq) = 'integer' AND seq BETWEEN 0 AND ${LIMITS.revisionMax}
+      AND typeof(at) = 'integer' AND at BETWEEN 0 AND ${LIMITS.revisionMax} AND typeof(answers) = 'text',
+      seq FROM ${CLIENTS} WHERE client = ''`,
+  );
+  if (row === undefined) return undefined;
+  if (row[0] === 1) return row[1] as number;
+  throw cannotOpen(
+    path,
+    `the row of its revision in ${CLIENTS_NAME} holds what is no count`,
+    `With another program, put it right by: UPDATE ${CLIENTS_NAME} SET seq = N, answers = '', at = 0 WHERE client = ''; ` +
+      "N is the last revision that is known, a whole number",
+  );
+}
+
+function mend(
+  connection: Connection,
+  state: State,
+  { path, log, revision: known }: Partial<OwnTablesOptions> = {},
+): void {
+  const isNew = !state.hasClients && !state.hasKeys && !known;
+  if (!state.hasClients) connection.exec(`CREATE TABLE ${CLIENTS} ${CLIENTS_COLUMNS}`);
+  if (!state.hasKeys) connection.exec(`CREATE TABLE ${KEYS} ${KEYS_COLUMNS}`);
+  const revision = state.revision ?? Math.max(known ?? 0, highestTold(connection));
+  connection.exec(
+    `INSERT OR IGNORE INTO ${CLIENTS} VALUES ('', ${revision}, '', 0);
+     UPDATE ${CLIENTS} SET at = (SELECT coalesce(sum(${KEY_BYTES}), 0) FROM ${KEYS}) WHERE client = ''`,
+  );
+  if (isNew) return;
+  log?.warn("Another program removed what the daemon remembers: it was made anew", {
+    database: path,
+    rev: revision,
+    removed: !state.hasClients
+      ? CLIENTS_NAME
+      : !state.hasKeys
+      ? KEYS_NAME
+      : `rows of ${CLIENTS_NAME}`,
+  });
+}
+
+/** The highest revision in the answers that are kept; 0 where there are none. */
+function highestTold(connection: Connection): number {
+  let highest = 0;
+  const look = (answer: string) => {
+    const revision = Number(/^\d{1,16}(?= )/.exec(answer)?.[0] ?? 0);
+    if (revision <= LIMITS.revisionMax) highest = Math.max(highest, revision);
+  };
+  for (const [answer] of rowsOf(connection, `SELECT substr(answer, 1, 17) FROM ${KEYS}`)) {
+    look(String(answer));
+  }
+  for (const [answers] of rowsOf(connection, `SELECT answers FROM ${CLIENTS}`)) {
+    String(answers).split("\n").forEach(look);
+  }
+  return highest;
+}
+
+function* rowsOf(connection: Connection, sql: string): Generator<unknown[]> {
+  const statement = connection.prepare(sql).statement!;
+  try {
+    while (statement.step()) yield JSON.parse(statement.rowJson());
+  } finally {
+    statement.finalize();
+  }
+}
+
+function inTheWay(path: string, type: string, name: string): SkylineError {
+  const quoted = `"${cutText(name, LIMITS.shownNameUnits).replaceAll('"', '""')}"`;
+  const kind = type === "view" || type === "trigger" || type === "index" ? type : "table";
+  return cannotOpen(
+    path,
+    `its ${kind} ${quoted} changes or uses the daemon's own tables (${OWN_PREFIX}…), or is not as the daemon made it`,
+    kind === "table"
+      ? `With another program, rename it (ALTER TABLE ${quoted} RENAME TO …), or make it without what names ${OWN_PREFIX}…`
+      : `With another program, remove it: DROP ${kind.toUpperCase()} ${quoted}`,
+  );
+}
+
+function oneLine(sql: string): string {
+  return sql.replace(/\s+/g, " ").trim();
 }

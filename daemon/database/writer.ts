@@ -4,6 +4,7 @@
  * @module
  */
 import { SkylineError } from "../../client/errors.ts";
+import type { Log } from "../process/log.ts";
 import { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Writer } from "./commit.ts";
@@ -21,6 +22,7 @@ export interface WriterOptions {
   readonly foreignKeys: boolean;
   /** Leave `-wal` and `-shm` when it is closed. */
   readonly keepWal: boolean;
+  readonly log: Log;
 }
 
 /** A {@link Writer} as it was opened. */
@@ -31,15 +33,20 @@ export interface OpenWriter extends Writer {
 /**
  * Opens the database at `path`, in WAL mode, and makes the daemon's own tables where there are none.
  *
- * @throws {SkylineError} `CANNOT_OPEN` when it is read-only.
+ * @param known the revision that this very file had when it was closed; 0 where nobody knows.
+ * @throws {SkylineError} `CANNOT_OPEN` when it is read-only, or when the daemon's own tables are not as they must be.
  * @throws {SqliteError}
  */
-export function openWriter(path: string, options: WriterOptions): OpenWriter {
+export function openWriter(path: string, options: WriterOptions, known = 0): OpenWriter {
   const connection = Connection.open(path);
   try {
     configure(connection, options);
     if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
-    const revision = createOwnTables(connection);
+    const revision = createOwnTables(connection, {
+      path,
+      log: options.log,
+      revision: known,
+    });
     const once = new ExactlyOnce(connection);
     const transaction = new Transaction(connection);
     const pageBytes = connection.get("PRAGMA page_size")![0] as number;

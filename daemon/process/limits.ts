@@ -81,6 +81,11 @@ export const LIMITS = {
   sweepRows: 100,
   sweepMs: 1_000,
 
+  /** The highest revision that a file may have: 2^52, so that numbers stay exact whatever is added to it. */
+  revisionMax: 2 ** 52,
+  /** How much of a name that stands in a file is shown in an error, in UTF-16 units. */
+  shownNameUnits: 200,
+
   // The queue
   /** Writes of one database that wait. */
   queueRequestsMax: 10_000,

@@ -19,6 +19,8 @@ const CREATE_TEMP_INDEX = 3, CREATE_TEMP_VIEW = 6;
 const DROP_TEMP_INDEX = 12, DROP_TEMP_VIEW = 15;
 /** Into the schema table: all that shows that `CREATE TRIGGER temp.x … ON main.t` is temporary. A RENAME updates that of `temp`. */
 const INSERT = 18;
+/** DELETE, INSERT, UPDATE. */
+const WRITES = new Set([9, INSERT, 23]);
 const PRAGMA = 19, TRANSACTION = 22, ATTACH = 24, DETACH = 25, FUNCTION = 31, SAVEPOINT = 32;
 /** CREATE INDEX, TABLE, TRIGGER, VIEW and VIRTUAL TABLE, which may name the schema `temp` in place of the keyword. */
 const CREATES = new Set([1, 2, 7, 8, 29]);
@@ -84,12 +86,16 @@ export function namesOwn(sql: string): boolean {
   return sql.toLowerCase().includes(OWN_PREFIX.slice(0, -1));
 }
 
+/** Somebody made a trigger on the daemon's own table: it would do as it likes, as the daemon's own statements do. */
+const FROM_SCHEMA = "a trigger or view of the file is on the daemon's own tables: remove it";
+
 /** What a statement is answered that {@link namesOwn}. */
 export const NAMES_OWN = `a CREATE or ALTER that holds "${OWN_PREFIX.slice(0, -1)}" is not allowed`;
 
 /**
  * Why `principal` may not do an action; `null` if it may. `first`, `second` and `schema` are SQLite's third to fifth
- * arguments of the callback: for most actions a table or an index, a table, and `main` or `temp`.
+ * arguments of the callback: for most actions a table or an index, a table, and `main` or `temp`. `fromSchema`: a trigger, a
+ * view or a subquery asks for it: only the first can write.
  */
 export function refusal(
   principal: Principal,
@@ -97,7 +103,9 @@ export function refusal(
   first: () => string | null,
   second: () => string | null,
   schema: () => string | null,
+  fromSchema = false,
 ): string | null {
+  if (principal === "own" && fromSchema && WRITES.has(action)) return FROM_SCHEMA;
   if (principal === "own" || action === SELECT || action === RECURSIVE) return null;
   if (principal === "vacuum") {
     return action === ATTACH && first() !== "" ? "VACUUM INTO is not allowed" : null;

@@ -70,7 +70,14 @@ export class Connection {
   private constructor(handle: DatabaseHandle) {
     this.#handle = handle;
     this.wal = new WriteAheadLog(handle, (code) => this.error(code));
-    this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (_, action, first, second, schema) => {
+    this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (
+      _,
+      action,
+      first,
+      second,
+      schema,
+      by,
+    ) => {
       // A callback that throws off the loop would count as an answer of 0, which allows.
       try {
         const firstText = () => textAt(first);
@@ -82,6 +89,7 @@ export class Connection {
           firstText,
           () => textAt(second),
           () => textAt(schema),
+          by !== null,
         );
         this.#refusal ??= reason;
         return reason === null ? RESULT.OK : SQLITE_DENY;

@@ -147,3 +147,13 @@ Deno.test("namesOwn() finds the daemon's names in any case, and the one whose FT
     assert.ok(!namesOwn(sql), sql);
   }
 });
+
+Deno.test("refusal() lets no trigger of a file write for the daemon's own statements", () => {
+  const nothing = () => null;
+  const from = (action: number, fromSchema: boolean) =>
+    refusal("own", action, () => "t", nothing, () => "main", fromSchema);
+  for (const action of [9, 18, 23]) {
+    assert.match(from(action, true)!, /trigger/);
+    assert.equal(from(action, false), null);
+  }
+});
