@@ -11,6 +11,8 @@ const CLIENTS = 3;
 const IN_FLIGHT = 4;
 /** A client that was refused so often has seen that the disk is full. */
 const REFUSALS_EACH = 20;
+/** Of so many requests one is of two statements that are a transaction each. */
+const EACH_EVERY = 4;
 /** Enough to look into. */
 const FAILURES_MAX = 20;
 const ROW_BYTES = 8_000;
@@ -37,7 +39,7 @@ export const scenario: Scenario = {
     const failures: string[] = [];
     {
       await using client = await WireClient.open(daemon.endpoint);
-      await exec(client, "create table t(id integer primary key)", "create table bulk(a)");
+      await exec(client, "create table t(id integer primary key, a)", "create table bulk(a)");
     }
     for (let round = 0; round < ROUNDS[it.size]; round++) {
       const ending = round % 4 === 3 ? "killed" : "goes on";
@@ -99,12 +101,19 @@ class Stage {
   async #writeUntilRefused(failures: string[]): Promise<void> {
     await using client = await WireClient.open(this.daemon.endpoint);
     const sentAt = new Map<number, number>();
+    const each = new Set<number>();
     let sent = 0;
     const send = () => {
       sent++;
       const id = this.#nextId++;
       sentAt.set(id, performance.now());
-      client.send({ type: "ExecBatch", id, stmts: insert(id) });
+      if (sent % EACH_EVERY > 0) client.send({ type: "ExecBatch", id, stmts: insert(id) });
+      else {
+        this.#nextId++;
+        const stmts = [id, id + 1].map(insertWhole);
+        client.send({ type: "ExecBatch", id, tx: "none", stmts });
+        each.add(id);
+      }
     };
     for (let i = 0; i < IN_FLIGHT; i++) send();
     let refused = 0;
@@ -116,7 +125,10 @@ class Stage {
       }
       const ms = performance.now() - sentAt.get(answer.id)!;
       sentAt.delete(answer.id);
-      if (this.#ledger.note(answer.id, answer, ["DISK_FULL"]) !== "ok") {
+      if (each.has(answer.id)) {
+        this.#ledger.noteEach([answer.id, answer.id + 1], answer, ["DISK_FULL"]);
+      } else this.#ledger.note(answer.id, answer, ["DISK_FULL"]);
+      if (answer.status !== "ok") {
         refused++;
         this.#slowestRefusalMs = Math.max(this.#slowestRefusalMs, ms);
         if (ms > REFUSAL_MS_MAX) failures.push(`${answer.id} was refused after ${ms} ms`);
@@ -144,7 +156,7 @@ class Stage {
       }
       await sleep(20);
     }
-    await exec(client, "delete from bulk");
+    await exec(client, "delete from bulk", "update t set a = null where a is not null");
     return [];
   }
 
@@ -160,7 +172,12 @@ class Stage {
 
 function insert(id: number) {
   return [
-    { sql: "insert into t values (?)", params: [id] },
+    { sql: "insert into t(id) values (?)", params: [id] },
     { sql: `insert into bulk values (zeroblob(${ROW_BYTES}))` },
   ];
+}
+
+/** One statement, which takes the space of the two of {@link insert}. */
+function insertWhole(id: number) {
+  return { sql: `insert into t(id, a) values (?, zeroblob(${ROW_BYTES}))`, params: [id] };
 }

@@ -202,6 +202,7 @@ export class IoStage implements AsyncDisposable {
     );
     await Promise.all([
       ...plain,
+      this.#writeEach(ledger, codes),
       this.#writeByLibrary(ledger, [...codes, ...LIBRARY_CODES]),
       ...repeating.map(async (each) => {
         await using client = await WireClient.open(this.#daemon.endpoint);
@@ -239,6 +240,21 @@ export class IoStage implements AsyncDisposable {
       waiting.delete(answer.id);
       ledger.note(answer.id, answer, codes);
       if (sent < requests) send();
+    }
+  }
+
+  /** Each statement is a transaction: what came before the one that failed stays. */
+  async #writeEach(ledger: ToldLedger, codes: readonly string[]): Promise<void> {
+    await using client = await WireClient.open(this.#daemon.endpoint);
+    for (let i = 0; i < REQUESTS_EACH; i++) {
+      const ids = [this.#nextId++, this.#nextId++, this.#nextId++];
+      client.send({
+        type: "ExecBatch",
+        tx: "none",
+        timeout_ms: 10_000,
+        stmts: ids.flatMap(shortWrite),
+      });
+      ledger.noteEach(ids, await client.next(ANSWER_MS_MAX), codes);
     }
   }
 

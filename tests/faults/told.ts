@@ -28,6 +28,17 @@ export class ToldLedger {
     return told;
   }
 
+  /** An answer to a request with `tx:"none"` whose statements write a row each, of these ids. */
+  noteEach(ids: readonly number[], answer: Answer | null, codes: readonly string[]): void {
+    // Those before the one that failed were kept, those after it were not started.
+    const failedAt = answer === null || answer.status === "ok" ? 0 : answer.statement ?? 0;
+    ids.forEach((id, i) => {
+      if (answer?.status !== "error" || i === failedAt) this.note(id, answer, codes);
+      else if (i < failedAt) this.note(id, { status: "ok" }, codes);
+      else this.note(id, { ...answer, retry: "no" }, codes);
+    });
+  }
+
   /** What does not agree with the rows that are there. */
   compare(there: ReadonlySet<number>): string[] {
     const failures: string[] = [];
