@@ -53,8 +53,14 @@ function createIn(folder: string, path: string, refuseAt: (realPath: string) => 
   }
   const realFolder = Deno.realPathSync(folder);
   refuse(path, unfitFileSystem(realFolder));
-  refuseAt(join(realFolder, basename(path)));
-  refuseLog(path);
+  try {
+    refuseAt(join(realFolder, basename(path)));
+    refuseLog(path);
+  } catch (error) {
+    // Another start has made it since it was looked for: nothing was moved.
+    if (statOrNull(path) !== null) return;
+    throw error;
+  }
   // Nothing of SQLite's is open on a file that did not exist: closing a descriptor drops no locks.
   try {
     Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
