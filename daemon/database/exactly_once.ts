@@ -66,7 +66,9 @@ export class ExactlyOnce {
   /** Writes what changed into the transaction that is open, before its COMMIT. */
   save(): void {
     const now = nowInSeconds();
-    const sweep = performance.now() - this.#sweptAt > LIMITS.sweepMs;
+    // Twice as many are looked at as were added: else those that are too old might come faster than they go.
+    const added = this.#keys.stored + this.#sessions.stored;
+    const sweep = added >= LIMITS.sweepAdded || performance.now() - this.#sweptAt > LIMITS.sweepMs;
     if (sweep) this.#sweptAt = performance.now();
     this.#sessions.save(now, sweep);
     this.#keys.save(now, sweep);

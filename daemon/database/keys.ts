@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { SkylineError } from "../../client/errors.ts";
 import { blobText, Real, realText } from "../../client/values.ts";
@@ -10,12 +11,15 @@ import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import type { BindValue } from "../sqlite/values.ts";
-import { CLIENTS, KEYS } from "./own_tables.ts";
+import { CLIENTS, KEY_BYTES, KEYS } from "./own_tables.ts";
 import { outcomeOf, storedAnswer } from "./stored_answer.ts";
 import { Replay, type Write, type WriteDone } from "./write.ts";
 
 /** What a row takes beside its texts, in bytes: row and index. */
 const ROW_OVERHEAD_BYTES = 40;
+
+/** The answer of row 0, which is no request's: bytes are counted as the file holds them. Older daemons counted otherwise. */
+const COUNTED = "bytes";
 
 /** The keys of one database, a row each, written with what the request did. */
 export class Keys {
@@ -27,6 +31,14 @@ export class Keys {
   /** Of all rows, as the open transaction leaves them. */
   #bytes: number;
   #bytesCommitted: number;
+  /** Whether the open transaction, or one before, made sure that they are counted as {@link COUNTED}. */
+  #isCounted: boolean;
+  #isCountedCommitted: boolean;
+  readonly #isUtf8: boolean;
+  /** Keys stored since the last sweep; those of undone transactions too. */
+  stored = 0;
+  readonly #connection: Connection;
+  readonly #touch: Statement;
 
   /** Prepares the statements; the tables exist. */
   constructor(connection: Connection) {
@@ -37,9 +49,14 @@ export class Keys {
     );
     this.#delete = prepare(`DELETE FROM ${KEYS} WHERE id = ?`);
     this.#oldest = prepare(
-      `SELECT id, at, length(key) + length(fingerprint) + length(answer) FROM ${KEYS} ` +
-        `ORDER BY id LIMIT ${LIMITS.sweepRows}`,
+      `SELECT id, at, ${KEY_BYTES} FROM ${KEYS} WHERE id > 0 ORDER BY id LIMIT ?`,
     );
+    this.#touch = prepare(`UPDATE ${KEYS} SET at = ? WHERE id = ?`);
+    this.#connection = connection;
+    this.#isUtf8 = connection.get("PRAGMA encoding")![0] === "UTF-8";
+    this.#isCounted =
+      this.#isCountedCommitted =
+        connection.get(`SELECT answer FROM ${KEYS} WHERE id = 0`)?.[0] === COUNTED;
     this.#setBytes = prepare(`UPDATE ${CLIENTS} SET at = ? WHERE client = ''`);
     this.#bytes =
       this.#bytesCommitted =
@@ -64,37 +81,67 @@ export class Keys {
     const fingerprint = fingerprintOf(write);
     const answer = storedAnswer(done, LIMITS.keptUnits);
     this.#insert.run([key, fingerprint, answer, now]);
-    this.#bytes += ROW_OVERHEAD_BYTES + key.length + fingerprint.length + answer.length;
+    this.#bytes += ROW_OVERHEAD_BYTES + this.#bytesOf(key) + this.#bytesOf(fingerprint) +
+      this.#bytesOf(answer);
+    this.stored++;
+  }
+
+  #bytesOf(text: string): number {
+    return this.#isUtf8 ? Buffer.byteLength(text) : 2 * text.length;
+  }
+
+  #recount(): void {
+    const sum = `SELECT coalesce(sum(${KEY_BYTES}), 0) FROM ${KEYS} WHERE id > 0`;
+    this.#bytes = this.#connection.get(sum)![0] as number;
+    this.#connection.exec(`INSERT OR REPLACE INTO ${KEYS} VALUES (0, '', '', '${COUNTED}', 0)`);
+    this.#isCounted = true;
   }
 
   /** Writes what it counts into the transaction that is open; `sweep`: deletes some that are too old. */
   save(now: number, sweep: boolean): void {
+    if (!this.#isCounted && this.#bytes > 0) this.#recount();
     if (sweep && this.#bytes > 0) this.#sweep(now);
     if (this.#bytes !== this.#bytesCommitted) this.#setBytes.run([this.#bytes]);
   }
 
   #sweep(now: number): void {
-    for (const [id, at, units] of this.#oldest.all([]) as [number, number, number][]) {
+    const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
+    this.stored = 0;
+    for (const [id, at, bytes] of this.#oldest.all([limit]) as [number, number, number][]) {
+      if (at - now > LIMITS.clockAheadSeconds) {
+        // The clock was ahead: how old it is nobody knows. It has its time from now on.
+        this.#touch.run([now, id]);
+        continue;
+      }
       if (now - at <= LIMITS.rememberSeconds) return;
       this.#delete.run([id]);
-      this.#bytes = Math.max(0, this.#bytes - ROW_OVERHEAD_BYTES - units);
+      this.#bytes = Math.max(0, this.#bytes - bytes);
     }
   }
 
   /** The transaction was committed. */
   committed(): void {
     this.#bytesCommitted = this.#bytes;
+    this.#isCountedCommitted = this.#isCounted;
   }
 
   /** The transaction was undone, or starts anew. */
   discard(): void {
     this.#bytes = this.#bytesCommitted;
+    this.#isCounted = this.#isCountedCommitted;
   }
 
   /** Releases the statements. */
   finalize(): void {
     for (
-      const each of [this.#select, this.#insert, this.#delete, this.#oldest, this.#setBytes]
+      const each of [
+        this.#select,
+        this.#insert,
+        this.#delete,
+        this.#oldest,
+        this.#setBytes,
+        this.#touch,
+      ]
     ) each.finalize();
   }
 }

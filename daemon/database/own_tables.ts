@@ -137,7 +137,7 @@ function mend(
   const revision = state.revision ?? Math.max(known ?? 0, highestTold(connection));
   connection.exec(
     `INSERT OR IGNORE INTO ${CLIENTS} VALUES ('', ${revision}, '', 0);
-     UPDATE ${CLIENTS} SET at = (SELECT coalesce(sum(${KEY_BYTES}), 0) FROM ${KEYS}) WHERE client = ''`,
+     UPDATE ${CLIENTS} SET at = (SELECT coalesce(sum(${KEY_BYTES}), 0) FROM ${KEYS} WHERE id > 0) WHERE client = ''`,
   );
   if (isNew) return;
   log?.warn("Another program removed what the daemon remembers: it was made anew", {

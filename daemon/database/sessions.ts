@@ -33,12 +33,15 @@ export class Sessions {
   readonly #update: Statement;
   readonly #delete: Statement;
   readonly #oldest: Statement;
+  readonly #touch: Statement;
   /** As they are in the file, those that were used last. */
   readonly #known = new Map<string, Session>();
   /** As the open transaction leaves them. */
   readonly #changed = new Map<string, Session>();
   /** Clients that said goodbye; their rows go with the next commit. */
   readonly #left = new Set<string>();
+  /** Sessions stored for the first time since the last sweep; those of undone transactions too. */
+  stored = 0;
   /** Rows up to this client have been looked at for their age. */
   #sweptTo = "";
 
@@ -50,8 +53,9 @@ export class Sessions {
     this.#update = prepare(`UPDATE ${CLIENTS} SET seq = ?, answers = ?, at = ? WHERE client = ?`);
     this.#delete = prepare(`DELETE FROM ${CLIENTS} WHERE client = ?`);
     this.#oldest = prepare(
-      `SELECT client, at FROM ${CLIENTS} WHERE client > ? ORDER BY client LIMIT ${LIMITS.sweepRows}`,
+      `SELECT client, at FROM ${CLIENTS} WHERE client > ? ORDER BY client LIMIT ?`,
     );
+    this.#touch = prepare(`UPDATE ${CLIENTS} SET at = ? WHERE client = ?`);
   }
 
   /**
@@ -142,6 +146,7 @@ export class Sessions {
     for (const client of this.#left) this.#delete.run([client]);
     for (const [client, { seq, answers, isStored }] of this.#changed) {
       const statement = isStored && !this.#left.has(client) ? this.#update : this.#insert;
+      if (!isStored) this.stored++;
       statement.run([seq, answers.join("\n"), now, client]);
     }
     if (sweep) this.#sweep(now);
@@ -149,13 +154,17 @@ export class Sessions {
 
   /** A few rows in the order of their names, then the next ones: a look at all would take too long. */
   #sweep(now: number): void {
-    const rows = this.#oldest.all([this.#sweptTo]) as [client: string, at: number][];
+    const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
+    this.stored = 0;
+    const rows = this.#oldest.all([this.#sweptTo, limit]) as [client: string, at: number][];
     for (const [client, at] of rows) {
+      // The clock was ahead: how old it is nobody knows. It has its time from now on.
+      if (at - now > LIMITS.clockAheadSeconds) this.#touch.run([now, client]);
       if (now - at <= LIMITS.rememberSeconds) continue;
       this.#delete.run([client]);
       this.#known.delete(client);
     }
-    this.#sweptTo = rows.length < LIMITS.sweepRows ? "" : rows.at(-1)![0];
+    this.#sweptTo = rows.length < limit ? "" : rows.at(-1)![0];
   }
 
   /** The transaction was committed. */
@@ -191,7 +200,14 @@ export class Sessions {
   /** Releases the statements. */
   finalize(): void {
     for (
-      const each of [this.#select, this.#insert, this.#update, this.#delete, this.#oldest]
+      const each of [
+        this.#select,
+        this.#insert,
+        this.#update,
+        this.#delete,
+        this.#oldest,
+        this.#touch,
+      ]
     ) each.finalize();
   }
 }

@@ -77,9 +77,15 @@ export const LIMITS = {
   sessionsCached: 1_000,
   /** What keys and their answers may take in the file. */
   keysBytesMax: 1024 * 1024 * 1024,
-  /** Rows that are looked at for their age at once, and how often that is done while there are commits. */
+  /** So much later than now a row may say that it was written; one that says more has its time from now on. */
+  clockAheadSeconds: 60,
+  /**
+   * Rows that are looked at for their age at once, or twice those that were added since if that is more. It is done with the
+   * first commit after `sweepMs`, or after `sweepAdded` rows: a commit looks at no more than 4,000.
+   */
   sweepRows: 100,
   sweepMs: 1_000,
+  sweepAdded: 1_000,
 
   /** The highest revision that a file may have: 2^52, so that numbers stay exact whatever is added to it. */
   revisionMax: 2 ** 52,

@@ -223,7 +223,10 @@ Deno.test("ExactlyOnce.save() removes rows that were not used for 24 hours", () 
       performance.now = performanceNow;
     }
     assert.equal(it.rows(), 151);
-    assert.deepEqual(it.temporary.connection.get("select count(*) from _skylinedb_keys"), [0]);
+    assert.deepEqual(
+      it.temporary.connection.get("select count(*) from _skylinedb_keys where id > 0"),
+      [0],
+    );
     const bytes = "select at from _skylinedb_clients where client = ''";
     assert.deepEqual(it.temporary.connection.get(bytes), [0]);
     assert.equal(shown(it.once.recall(numbered(2, 1, "young"))), "new");
@@ -280,4 +283,104 @@ Deno.test("ExactlyOnce.recallKey() refuses new keys when they hold too much", ()
   it.reopen();
   assert.equal(shown(it.once.recallKey(write({ key: "k" }))), "again 1");
   assert.equal(shown(it.once.recallKey(write({ key: "other" }))), "KEYS_FULL");
+});
+
+/** The bytes of keys that the database's row says, and those that its rows hold. */
+function bytesOf({ temporary }: Memory): unknown[] {
+  return temporary.connection.get(
+    `select at, (select coalesce(sum(40 + length(cast(key as blob)) + length(cast(fingerprint as blob))
+      + length(cast(answer as blob))), 0) from _skylinedb_keys where id > 0)
+      from _skylinedb_clients where client = ''`,
+  )!;
+}
+
+/** Has it look for old rows: at its next commit. */
+function sweep(it: Memory): void {
+  const performanceNow = performance.now;
+  performance.now = () => performanceNow.call(performance) + 2 * LIMITS.sweepMs;
+  try {
+    it.commit(() => {});
+  } finally {
+    performance.now = performanceNow;
+  }
+  it.reopen();
+}
+
+Deno.test("bytes of keys are those of the file, after an undo and after a sweep as well", () => {
+  using it = new Memory();
+  const clock = Date.now;
+  const store = (key: string) =>
+    it.once.storeKey(write({ key }), doneAt(1, '["\u{1f600}\u00e9\0"]'));
+  it.commit(() => store("\u{1f600}"));
+  it.temporary.connection.exec("BEGIN IMMEDIATE");
+  it.once.discard();
+  store("undone");
+  it.temporary.connection.exec("ROLLBACK");
+  it.commit(() => store("\u00e9"));
+  let [counted, held] = bytesOf(it);
+  assert.ok(Number(held) > 0);
+  assert.equal(counted, held);
+  try {
+    Date.now = () => clock() + 25 * HOUR_MS;
+    sweep(it);
+  } finally {
+    Date.now = clock;
+  }
+  [counted, held] = bytesOf(it);
+  assert.deepEqual([counted, held], [0, 0]);
+});
+
+Deno.test("bytes of keys are counted anew in a file whose count is of an older daemon", () => {
+  using it = new Memory();
+  it.commit(() => it.once.storeKey(write({ key: "k" }), doneAt(1)));
+  it.temporary.connection.exec(
+    "delete from _skylinedb_keys where id = 0; update _skylinedb_clients set at = 7 where client = ''",
+  );
+  it.reopen();
+  it.commit(() => {});
+  const [counted, held] = bytesOf(it);
+  assert.equal(counted, held);
+});
+
+Deno.test("rows of a clock that was ahead live a day from when they are found", () => {
+  using it = new Memory();
+  const clock = Date.now;
+  try {
+    Date.now = () => clock() + 10_000 * HOUR_MS;
+    it.commit(() => it.once.storeKey(write({ key: "ahead" }), doneAt(1)));
+    it.done(numbered(1, 0, "ahead"), 1);
+    Date.now = clock;
+    sweep(it);
+    assert.equal(shown(it.once.recallKey(write({ key: "ahead" }))), "again 1");
+    Date.now = () => clock() + 25 * HOUR_MS;
+    sweep(it);
+    assert.equal(it.rows(), 0);
+    assert.equal(shown(it.once.recallKey(write({ key: "ahead" }))), "new");
+  } finally {
+    Date.now = clock;
+  }
+});
+
+Deno.test("a sweep keeps up with keys and sessions that come at any rate", () => {
+  using it = new Memory();
+  const clock = Date.now;
+  const add = (round: number) =>
+    it.commit(() => {
+      for (let i = 0; i < 1_000; i++) {
+        it.once.storeKey(write({ key: `${round}-${i}` }), doneAt(1));
+        it.once.note(numbered(1, 0, `${round}-${i}`), doneAt(1));
+      }
+    });
+  const keys = () =>
+    it.temporary.connection.get("select count(*) from _skylinedb_keys where id > 0");
+  try {
+    add(0);
+    add(1);
+    Date.now = () => clock() + 25 * HOUR_MS;
+    for (let round = 2; round < 4; round++) add(round);
+    assert.deepEqual(keys(), [2_000]);
+    assert.ok(Number(it.rows()) <= 3_000);
+  } finally {
+    Date.now = clock;
+  }
 });
