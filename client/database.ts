@@ -13,9 +13,11 @@ import type { OkAnswer } from "./link.ts";
 import {
   type BatchOptions,
   type CallOptions,
+  checkOptions,
   type ConnectOptions,
   idleCloseOf,
   keyText,
+  OPTION_NAMES,
   timeoutOf,
   type WriteOptions,
 } from "./options.ts";
@@ -97,6 +99,7 @@ export class Database {
     file: string | URL | { readonly pipe: string },
     options: ConnectOptions = {},
   ): Promise<Database> {
+    checkOptions(options, OPTION_NAMES.connect);
     const timeoutMs = timeoutOf(options.timeoutMs ?? 10_000);
     const integers = options.integers ?? "auto";
     if (integers !== "auto" && integers !== "bigint") {
@@ -124,6 +127,7 @@ export class Database {
 
   /** Executes one statement; resolves when what it did is durable. */
   async run(sql: string, params?: SqlParameters, options?: WriteOptions): Promise<RunResult> {
+    checkOptions(options, OPTION_NAMES.write);
     const answer = await this.#write(`{${statementText(sql, params)}}`, options, RESULTS);
     const [result] = resultsOf(answer);
     return {
@@ -136,6 +140,7 @@ export class Database {
 
   /** Executes a script of several statements without parameters, such as a schema: all of it or nothing. */
   async exec(script: string, options?: WriteOptions): Promise<ExecResult> {
+    checkOptions(options, OPTION_NAMES.write);
     const answer = await this.#write(`{${statementText(script, undefined)}}`, options, "");
     return {
       changes: answer.rows_affected,
@@ -197,6 +202,7 @@ export class Database {
     statements: readonly BatchStatement[],
     options: BatchOptions = {},
   ): Promise<BatchResult> {
+    checkOptions(options, OPTION_NAMES.batch);
     if (!Array.isArray(statements) || statements.length === 0) {
       throw new TypeError("A batch is an array of one statement or more");
     }
@@ -232,6 +238,7 @@ export class Database {
 
   /** How the daemon is doing: what `skylinedb-daemon status --json` shows. */
   async status(options?: CallOptions): Promise<DaemonStatus> {
+    checkOptions(options, OPTION_NAMES.call);
     const timeoutMs = this.#timeout(options);
     const { status: _, id: __, ...status } = await traced(
       this.#connection.request<StatusAnswer>({ type: "Status" }, { timeoutMs }),
@@ -252,6 +259,7 @@ export class Database {
    * that its files can be replaced. This client is closed by it, and sends nothing again from now on.
    */
   async shutdown(options?: CallOptions): Promise<void> {
+    checkOptions(options, OPTION_NAMES.call);
     const timeoutMs = this.#timeout(options);
     const giveUpAt = timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
     try {
@@ -283,6 +291,7 @@ export class Database {
     params: SqlParameters | undefined,
     options: CallOptions | undefined,
   ): Promise<Pick<QueryAnswer, "rev" | "columns" | "rows">> {
+    checkOptions(options, OPTION_NAMES.call);
     const statement = statementText(sql, params);
     if (!this.#writingSql.has(sql)) {
       try {

@@ -50,6 +50,34 @@ export interface BatchOptions extends WriteOptions {
   readonly ifRev?: number;
 }
 
+const CALL = ["timeoutMs"];
+const WRITE = [...CALL, "key"];
+/** The names of the options of each kind of call. */
+export const OPTION_NAMES = {
+  connect: ["timeoutMs", "retry", "idleCloseMs", "integers"],
+  call: CALL,
+  write: WRITE,
+  batch: [...WRITE, "ifRev"],
+} as const;
+
+/**
+ * Refuses options that are not known: one that is misspelled would be passed over in silence.
+ *
+ * @throws {TypeError} that names the first one, or says that the options are no object.
+ */
+export function checkOptions(options: unknown, known: readonly string[]): void {
+  if (options === undefined) return;
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(
+      `The options are an object, not ${options === null ? "null" : `a ${typeof options}`}`,
+    );
+  }
+  for (const name in options) {
+    if (known.includes(name)) continue;
+    throw new TypeError(`There is no option ${name} here; there are ${known.join(", ")}`);
+  }
+}
+
 /**
  * Checks the time after which an idle connection is closed.
  *

@@ -7,6 +7,7 @@ import type { Database } from "./database.ts";
 import type { Expectation } from "./protocol.ts";
 import type { Row, RunResult } from "./results.ts";
 import {
+  isArrayBuffer,
   Json,
   parameterText,
   Real,
@@ -110,7 +111,8 @@ function parametersText(params: SqlParameters): string {
 /** A single value in the place of the parameters is a mistake that is easily made. */
 function isNamed(params: unknown): params is { readonly [name: string]: SqlParameter } {
   return typeof params === "object" && params !== null && !ArrayBuffer.isView(params) &&
-    !(params instanceof Real) && !(params instanceof Json) && !(params instanceof Date);
+    !isArrayBuffer(params) && !(params instanceof Real) && !(params instanceof Json) &&
+    !(params instanceof Date);
 }
 
 function expectationText({ changes, rows }: Expectation): string {

@@ -38,8 +38,8 @@ export class Json {
 /** A value that SQLite returns: NULL, INTEGER or REAL, TEXT, BLOB. */
 export type SqlValue = null | number | bigint | string | Uint8Array;
 
-/** A value that can be given as a parameter: booleans become 1 and 0. */
-export type SqlParameter = SqlValue | boolean | Real | Json;
+/** A value that can be given as a parameter: booleans become 1 and 0, the bytes of any view or buffer a BLOB. */
+export type SqlParameter = SqlValue | boolean | ArrayBufferView | ArrayBuffer | Real | Json;
 
 /** Parameters of a statement: by position, or by bare name (`{ id: 1 }` for `:id`, `@id` or `$id`). */
 export type SqlParameters = readonly SqlParameter[] | { readonly [name: string]: SqlParameter };
@@ -79,7 +79,7 @@ export function realText(value: number): string {
 }
 
 /** Writes a BLOB as JSON. */
-export function blobText(bytes: Uint8Array): string {
+export function blobText(bytes: ArrayBufferView): string {
   return `{"$blob":"${base64(bytes)}"}`;
 }
 
@@ -88,7 +88,7 @@ export function rawTextText(bytes: Uint8Array): string {
   return `{"$text":"${base64(bytes)}"}`;
 }
 
-function base64(bytes: Uint8Array): string {
+function base64(bytes: ArrayBufferView): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }
 
@@ -126,14 +126,20 @@ export function parameterText(value: SqlParameter): string {
       return value ? "1" : "0";
   }
   if (value === null) return "null";
-  if (value instanceof Uint8Array) return blobText(value);
+  if (ArrayBuffer.isView(value)) return blobText(value);
   if (value instanceof Real) return realText(value.value);
   if (value instanceof Json) return stringText(value.text);
+  if (isArrayBuffer(value)) return blobText(new Uint8Array(value));
   throw new TypeError(
     `A parameter is ${
       describe(value)
     }: pass null, a number, bigint, boolean, string or Uint8Array, or json(value)`,
   );
+}
+
+/** Also of another realm, such as `node:vm` or a test runner, where `instanceof` says no. */
+export function isArrayBuffer(value: unknown): value is ArrayBuffer {
+  return Object.prototype.toString.call(value) === "[object ArrayBuffer]";
 }
 
 function describe(value: unknown): string {

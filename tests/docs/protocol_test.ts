@@ -165,7 +165,29 @@ assert db.exec("delete from note", if_rev=rev)["rev"] == rev + 1
 assert code_of(lambda: db.exec("delete from note", if_rev=rev)) == ("REVISION_CHANGED", None, "no")
 assert code_of(lambda: db.batch([{"sql": "select 1"}, {"sql": "delete from note", "expect": {"changes": 1}}])) == (
     "EXPECTATION_FAILED", 1, "no")
-db.close()
+import threading
+wrong = []
+def ask(number):
+    for _ in range(50):
+        if db.query("select ?", [number])["rows"] != [[number]]:
+            wrong.append(number)
+threads = [threading.Thread(target=ask, args=[number]) for number in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert wrong == [], wrong
+
+def interrupted(count):
+    raise KeyboardInterrupt
+db._read = interrupted
+try:
+    db.query("select 1")
+except KeyboardInterrupt:
+    pass
+del db._read
+try:
+    assert False, db.query("select 2")
+except (ValueError, OSError):  # closed
+    pass
 print("ok")
 `;
 
