@@ -70,6 +70,8 @@ export async function compile(
     await checkLock(lock);
     await run(deno, [
       ...["compile", ...resolution, "--no-check", "--allow-all", "--include", library],
+      // The cache would lie in the temporary folder under a known name, and code of whoever wrote it would run.
+      "--no-code-cache",
       V8_FLAGS,
       ...["--target", target, "--output", output, await bundle(deno, entry, folder, resolution)],
     ], runtimeFor(target));

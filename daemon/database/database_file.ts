@@ -37,7 +37,7 @@ export function existingFile(path: string): string {
 function realPath(path: string, missing: (absolute: string) => void): string {
   const absolute = resolve(path);
   try {
-    refuse(absolute, unfitPath(absolute));
+    refuse(absolute, unfitPath(absolute) ?? unfitName(basename(absolute)));
     const info = statOrNull(absolute);
     if (info === null) missing(absolute);
     else checkFile(absolute, info);
@@ -105,6 +105,22 @@ function checkFile(path: string, info: Deno.FileInfo): void {
       ? `Find them with: fsutil hardlink list "${path}", and keep one, or serve a copy`
       : `Find them with: find FOLDER -samefile '${path}', and keep one, or serve a copy`,
   );
+}
+
+/** Names that mean something else to SQLite, or to who looks for a database's own files beside it. */
+function unfitName(name: string): Unfit | null {
+  if (name === ":memory:" || name.startsWith("file:")) {
+    return {
+      reason: "a daemon serves files alone, by their paths, not SQLite's :memory: or file: names",
+      hint: "Name a file, such as app.db",
+    };
+  }
+  const [suffix] = /-(wal|shm|journal)$/i.exec(name) ?? [];
+  if (suffix === undefined) return null;
+  return {
+    reason: `SQLite gives names that end in ${suffix} to files that belong to a database`,
+    hint: "Name the database itself, without that ending",
+  };
 }
 
 function refuse(path: string, unfit: Unfit | null): void {

@@ -105,3 +105,20 @@ Deno.test({
     assert.equal((await child.status).code, 0);
   },
 });
+
+Deno.test({
+  name: "start refuses names that SQLite uses otherwise, exit code 5, and makes no file",
+  ignore: WINDOWS, // where a colon is in no name
+  fn: async () => {
+    await using folder = new Folder();
+    for (const name of [":memory:", "file:x", "app.db-wal", "app.db-shm", "app.db-journal"]) {
+      const { code, stderr } = await run(["start", name], { cwd: folder.path });
+      assert.equal(code, 5, stderr);
+      assert.match(
+        stderr,
+        /^error: Cannot open .*: (a daemon serves|SQLite gives) .*\nhint: Name /,
+      );
+    }
+    assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  },
+});

@@ -84,6 +84,19 @@ function hasEnded(pid: number): boolean {
   }
 }
 
+daemonTest("executable opens no code cache in the temporary folder", async (it) => {
+  const folder = join(it.daemon.folder, "tmp");
+  await Deno.mkdir(folder);
+  // Named as Deno would; it would wait for who writes to it.
+  const cache = join(folder, "deno-compile-skylinedb-daemon.cache");
+  await new Deno.Command("mkfifo", { args: [cache] }).output();
+  const program = join(it.daemon.folder, "skylinedb-daemon");
+  await Deno.copyFile(executable![0], program); // the cache bears the name of the program
+  const { code } = await runCommand(["--version"], { program: [program], env: { TMPDIR: folder } });
+  assert.equal(code, 0);
+  assert.ok((await Deno.lstat(cache)).isFifo);
+}, { ignore });
+
 daemonTest("executable understands a bad command line", async () => {
   const cases: [args: string[], code: number, message: RegExp][] = [
     [[], 2, /skylinedb-daemon/],
