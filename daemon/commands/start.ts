@@ -11,7 +11,7 @@ import { print } from "./output.ts";
 
 /** Serves until a signal or a request ends the daemon. */
 export async function start(config: DaemonConfig): Promise<number> {
-  await using log = await openLog(config);
+  await using log = openLog(config);
   const { startDaemon } = await import("../server/daemon.ts");
   try {
     const daemon = await startDaemon(config, log);

@@ -4,9 +4,8 @@
  *
  * @module
  */
-import type { LogRecord } from "@logtape/logtape";
 import { SkylineError } from "../../client/errors.ts";
-import type { DaemonConfig } from "./config.ts";
+import { type DaemonConfig, LOG_LEVELS, type LogLevel } from "./config.ts";
 import { systemReason } from "./system_error.ts";
 
 /** Takes events; `fields` are written as `key=value` after the message. */
@@ -27,31 +26,23 @@ const CATEGORY = "skylinedb";
  *
  * @throws {SkylineError} `CANNOT_OPEN` when the log file cannot be opened.
  */
-export async function openLog(
-  config: Pick<DaemonConfig, "logFile" | "logLevel">,
-): Promise<Log & AsyncDisposable> {
-  const file = config.logFile ? openLogFile(config.logFile) : null;
+export function openLog(
+  { logFile, logLevel }: Pick<DaemonConfig, "logFile" | "logLevel">,
+): Log & AsyncDisposable {
+  const file = logFile ? openLogFile(logFile) : null;
   const lines = new LineWriter(file ?? Deno.stderr);
-  const { configure, dispose, getLogger } = await import("@logtape/logtape");
-  await configure({
-    reset: true,
-    sinks: { lines: (record) => lines.add(logLine(record)) },
-    loggers: [
-      { category: CATEGORY, sinks: ["lines"], lowestLevel: config.logLevel },
-      // The library's own account of failing sinks goes to the console by default; ours do not fail.
-      { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },
-    ],
-  });
-  const logger = getLogger(CATEGORY);
-  // The library reads {names} in a message as places for fields: braces of ours are text.
-  const text = (message: string) => message.replaceAll("{", "{{").replaceAll("}", "}}");
+  const least = LOG_LEVELS.indexOf(logLevel);
+  const at = (level: LogLevel) => {
+    if (LOG_LEVELS.indexOf(level) < least) return () => {};
+    return (message: string, fields: Record<string, unknown> = {}) =>
+      lines.add(logLine(level, message, fields));
+  };
   return {
-    debug: (message, fields) => logger.debug(text(message), fields),
-    info: (message, fields) => logger.info(text(message), fields),
-    warn: (message, fields) => logger.warn(text(message), fields),
-    error: (message, fields) => logger.error(text(message), fields),
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warning"),
+    error: at("error"),
     async [Symbol.asyncDispose]() {
-      await dispose();
       await lines.flush();
       file?.close();
     },
@@ -72,11 +63,9 @@ function openLogFile(path: string): Deno.FsFile {
   }
 }
 
-function logLine({ timestamp, level, category, message, properties }: LogRecord): string {
-  let line = `${new Date(timestamp).toISOString()} ${level.padEnd(7)} ${category.join(".")}: ${
-    oneLine(message.join(""))
-  }`;
-  for (const [name, value] of Object.entries(properties)) line += ` ${name}=${fieldText(value)}`;
+function logLine(level: LogLevel, message: string, fields: Record<string, unknown>): string {
+  let line = `${new Date().toISOString()} ${level.padEnd(7)} ${CATEGORY}: ${oneLine(message)}`;
+  for (const [name, value] of Object.entries(fields)) line += ` ${name}=${fieldText(value)}`;
   return line + "\n";
 }
 
