@@ -4,25 +4,48 @@
  * @module
  */
 
-/** Writes to standard output, all of it; false when nobody reads. */
+import { systemReason } from "../process/system_error.ts";
+
+/**
+ * Writes a command's data to standard output, all of it; false when nobody reads any more, such as `… | head`.
+ *
+ * @throws {Error} when it cannot be written, such as to a full disk: a command whose data is lost must not end with 0.
+ */
 export function print(text: string): boolean {
-  return write(Deno.stdout, text);
-}
-
-/** Writes to standard error, all of it. */
-export function printError(text: string): void {
-  write(Deno.stderr, text);
-}
-
-function write(target: { writeSync(bytes: Uint8Array): number }, text: string): boolean {
   try {
-    let bytes = new TextEncoder().encode(text);
-    while (bytes.length > 0) bytes = bytes.subarray(target.writeSync(bytes));
+    writeAll(Deno.stdout, text);
     return true;
-  } catch {
-    // `… | head` has seen enough, or a service was started without standard handles.
-    return false;
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return false;
+    throw new Error(`Cannot write to standard output: ${systemReason(error)}`, { cause: error });
   }
+}
+
+/** Writes to standard output what a daemon tells; a service may have been started without standard handles. */
+export function tell(text: string): void {
+  writeIfPossible(Deno.stdout, text);
+}
+
+/** Writes to standard error, all of it, where it can be written. */
+export function printError(text: string): void {
+  writeIfPossible(Deno.stderr, text);
+}
+
+interface Target {
+  writeSync(bytes: Uint8Array): number;
+}
+
+function writeIfPossible(target: Target, text: string): void {
+  try {
+    writeAll(target, text);
+  } catch {
+    // There is no better place to say so.
+  }
+}
+
+function writeAll(target: Target, text: string): void {
+  let bytes = new TextEncoder().encode(text);
+  while (bytes.length > 0) bytes = bytes.subarray(target.writeSync(bytes));
 }
 
 /** A text without what would steer a terminal: data and messages may come from anybody. Lines stay. */

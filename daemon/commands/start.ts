@@ -7,7 +7,7 @@ import type { DaemonConfig } from "../process/config.ts";
 import { endAtSignals } from "../process/libc.ts";
 import { type Log, openLog } from "../process/log.ts";
 import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
-import { print } from "./output.ts";
+import { tell } from "./output.ts";
 
 /** Serves until a signal or a request ends the daemon. */
 export async function start(config: DaemonConfig): Promise<number> {
@@ -15,7 +15,7 @@ export async function start(config: DaemonConfig): Promise<number> {
   const { startDaemon } = await import("../server/daemon.ts");
   try {
     const daemon = await startDaemon(config, log);
-    for (const { path, endpoint } of daemon.databases) print(`Serving ${path} at ${endpoint}\n`);
+    for (const { path, endpoint } of daemon.databases) tell(`Serving ${path} at ${endpoint}\n`);
     endOnSignal(daemon, log);
     await daemon.stopped;
   } catch (error) {
