@@ -48,7 +48,7 @@ export function exitCodeOf(error: unknown): number {
 
 /** What a process that a signal ended is expected to exit with. */
 export function exitCodeOfSignal(signal: Deno.Signal): number {
-  return 128 + (signal === "SIGTERM" ? 15 : 2);
+  return 128 + (signal === "SIGTERM" ? 15 : signal === "SIGHUP" ? 1 : 2);
 }
 
 /** The start of the line by which an error is told. */

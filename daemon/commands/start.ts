@@ -4,13 +4,16 @@
  * @module
  */
 import type { DaemonConfig } from "../process/config.ts";
-import { endAtSignals } from "../process/libc.ts";
+import { endAtSignals, failPastFileSizeLimit, ignoreHangup } from "../process/libc.ts";
 import { type Log, openLog } from "../process/log.ts";
 import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
 import { tell } from "./output.ts";
 
+const WINDOWS = Deno.build.os === "windows";
+
 /** Serves until a signal or a request ends the daemon. */
 export async function start(config: DaemonConfig): Promise<number> {
+  if (!WINDOWS) failPastFileSizeLimit();
   await using log = openLog(config);
   const { startDaemon } = await import("../server/daemon.ts");
   try {
@@ -26,21 +29,25 @@ export async function start(config: DaemonConfig): Promise<number> {
   return EXIT.done;
 }
 
-/** SIGHUP is left alone where `nohup` asks for it to be ignored; on Windows it says that the console is closed. */
-const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+/** The signals that end the daemon. SIGHUP says that the terminal or the console is closed; `nohup` asks for it to be ignored. */
+const SIGNALS: readonly Deno.Signal[] = WINDOWS
   ? ["SIGINT", "SIGBREAK", "SIGHUP"]
-  : ["SIGINT", "SIGTERM"];
+  : ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /** The first signal ends the daemon in order, a second one at once, also while something holds the loop. */
 export function endOnSignal(daemon: { shutdown(): Promise<void> }, log: Log): void {
   let ending = false;
+  const stays = !WINDOWS && ignoreHangup();
   for (const signal of SIGNALS) {
+    if (stays && signal === "SIGHUP") continue;
     Deno.addSignalListener(signal, () => {
       if (ending) Deno.exit(exitCodeOfSignal(signal));
       ending = true;
-      if (Deno.build.os !== "windows") endAtSignals();
+      if (!WINDOWS) endAtSignals();
       log.info("Asked to end", { signal });
       daemon.shutdown().catch((error) => log.error("Shutting down failed", { error }));
     });
   }
+  // With its first listener Deno catches SIGHUP too, to end the process.
+  if (stays) ignoreHangup();
 }

@@ -8,7 +8,8 @@ import { cString } from "./file_identity.ts";
 
 const IS_DARWIN = Deno.build.os === "darwin";
 const LIBRARY = IS_DARWIN ? "libSystem.B.dylib" : "libc.so.6";
-const SIGINT = 2, SIGTERM = 15;
+const SIGHUP = 1, SIGINT = 2, SIGTERM = 15, SIGXFSZ = 25;
+const SIG_IGN = 1n;
 const O_RDONLY = 0, O_RDWR = 2;
 const O_CLOEXEC = IS_DARWIN ? 0x1000000 : 0x80000;
 /** A FIFO that took the file's place would else be waited for. */
@@ -40,6 +41,17 @@ export function openDescriptor(path: string, { write }: { write: boolean }): num
 /** Has SIGINT and SIGTERM end the process at once, whatever the loop does. */
 export function endAtSignals(): void {
   for (const signal of [SIGINT, SIGTERM]) libc().signal(signal, null);
+}
+
+/** Has a write past the limit of a file's size (`ulimit -f`) fail, which would else end the process with SIGXFSZ. */
+export function failPastFileSizeLimit(): void {
+  libc().signal(SIGXFSZ, Deno.UnsafePointer.create(SIG_IGN));
+}
+
+/** Whether SIGHUP was to be ignored when this process started, as `nohup` asks for; from then on it is ignored until it gets a listener. */
+export function ignoreHangup(): boolean {
+  const before = libc().signal(SIGHUP, Deno.UnsafePointer.create(SIG_IGN));
+  return Deno.UnsafePointer.value(before) === SIG_IGN;
 }
 
 /** `fcntl` with a structure; negative where it fails. */

@@ -28,7 +28,7 @@ Deno.test("start serves under a second name when it is given --pipe", async () =
   assert.equal((await database.status()).databases[0].path, file);
 });
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.test({
     name: `start ends in order when it gets ${signal}`,
     ignore: WINDOWS, // where a process cannot be sent one
