@@ -27,9 +27,11 @@ export class CostlyStatements {
       statements.some(({ sql }) => this.steppingOf(sql) !== "inline");
   }
 
-  /** This SQL held the loop: next time one way further off it. */
-  mark(sql: string): void {
-    const next = this.steppingOf(sql) === "inline" ? "mixed" : "offLoop";
+  /** This SQL held the loop, or may: next time one way further off it, unless `next` says how. */
+  mark(
+    sql: string,
+    next: Stepping = this.steppingOf(sql) === "inline" ? "mixed" : "offLoop",
+  ): void {
     this.#stepping.delete(key(sql));
     this.#stepping.set(key(sql), next);
     if (this.#stepping.size > LIMITS.costlyStatementsMax) {

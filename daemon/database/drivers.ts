@@ -78,12 +78,22 @@ export function driveInline<T>(
   return next.value;
 }
 
-function stepUntil(statement: Statement, { connection }: Drive, untilMs: number): boolean {
+function stepUntil(
+  statement: Statement,
+  { connection, costly }: Drive,
+  untilMs: number,
+): boolean {
+  const { quickUpTo } = statement;
   connection.inlineUntil = untilMs;
   try {
-    return statement.step();
+    return quickUpTo < Infinity
+      ? connection.warily(quickUpTo, () => statement.step())
+      : statement.step();
   } catch (error) {
-    throw isInterrupt(error) ? new NotInline() : error;
+    const isTooBig = error instanceof SqliteError && error.primary === RESULT.TOOBIG;
+    if (isTooBig && quickUpTo < Infinity) costly.mark(statement.sql, "offLoop");
+    else if (!isInterrupt(error)) throw error;
+    throw new NotInline();
   } finally {
     connection.inlineUntil = Infinity;
   }

@@ -9,6 +9,7 @@ import {
   NAMES_OWN,
   namesOwn,
   type Principal,
+  quickUpTo,
   refusal,
 } from "./authorizer.ts";
 import { RESULT, SqliteError } from "./errors.ts";
@@ -28,6 +29,8 @@ const LIMIT_LENGTH = 0, LIMIT_ATTACHED = 7;
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
 /** How many operations of SQLite's machine pass between two looks at the clock. */
 const PROGRESS_OPERATIONS = 1000;
+/** The same for a statement with calls that may take 10 ms. */
+const PROGRESS_OPERATIONS_WARY = 50;
 /** A cached statement costs a few KB; an app has few different ones, or else caching is of no use. */
 const STATEMENTS_CACHED_MAX = 200;
 
@@ -59,6 +62,7 @@ export class Connection {
   #last: Statement | undefined;
   #refusal: string | null = null;
   #changesSchema = false;
+  #quickUpTo = Infinity;
   #inlineUntil = Infinity;
   #isClosed = false;
 
@@ -83,6 +87,7 @@ export class Connection {
         const firstText = () => textAt(first);
         if (isPassedOver(this.principal, action, firstText)) return SQLITE_IGNORE;
         this.#changesSchema ||= changesSchema(action);
+        this.#quickUpTo = Math.min(this.#quickUpTo, quickUpTo(action, () => textAt(second)));
         const reason = refusal(
           this.principal,
           action,
@@ -138,15 +143,18 @@ export class Connection {
     lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, VALUE_BYTES_MAX);
     lib.sqlite3_limit(this.#handle, LIMIT_ATTACHED, 0);
     lib.sqlite3_set_authorizer(this.#handle, this.#authorizer.pointer, null);
-    this.#watchClock(true);
+    this.#watchClock(PROGRESS_OPERATIONS);
   }
 
-  /** Off the loop every call of the handler would cost 75 µs: there a timer and {@link Connection.interrupt} serve. */
-  #watchClock(on: boolean): void {
+  /**
+   * Looks at the clock after so many operations; never, where 0. Off the loop every call of the handler would cost 75 µs: there a
+   * timer and {@link Connection.interrupt} serve.
+   */
+  #watchClock(operations: number): void {
     sqlite().sqlite3_progress_handler(
       this.#handle,
-      on ? PROGRESS_OPERATIONS : 0,
-      on ? this.#progress.pointer : null,
+      operations,
+      operations > 0 ? this.#progress.pointer : null,
       null,
     );
   }
@@ -173,6 +181,7 @@ export class Connection {
     if (sql.includes("\0")) throw new SqliteError(RESULT.ERROR, "the SQL holds a NUL character");
     this.#refusal = null;
     this.#changesSchema = false;
+    this.#quickUpTo = Infinity;
     const text = cString(sql);
     const out = new BigUint64Array(2);
     const outBytes = new Uint8Array(out.buffer);
@@ -194,7 +203,10 @@ export class Connection {
       sqlite().sqlite3_finalize(handle);
       throw new SqliteError(RESULT.AUTH, NAMES_OWN);
     }
-    return { statement: handle === null ? null : new Statement(this, handle, own), tail };
+    return {
+      statement: handle === null ? null : new Statement(this, handle, own, this.#quickUpTo),
+      tail,
+    };
   }
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
@@ -262,13 +274,26 @@ export class Connection {
     this.#inlineUntil = time;
   }
 
+  /** Runs a step without values larger than `bytesMax`, which fail with SQLITE_TOOBIG, and looks at the clock more often. */
+  warily<T>(bytesMax: number, step: () => T): T {
+    const lib = sqlite();
+    lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, bytesMax);
+    this.#watchClock(PROGRESS_OPERATIONS_WARY);
+    try {
+      return step();
+    } finally {
+      lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, VALUE_BYTES_MAX);
+      this.#watchClock(PROGRESS_OPERATIONS);
+    }
+  }
+
   /** Runs `work`, whose steps are off the loop, without the inline clock. */
   async offLoop<T>(work: () => Promise<T>): Promise<T> {
-    this.#watchClock(false);
+    this.#watchClock(0);
     try {
       return await work();
     } finally {
-      this.#watchClock(true);
+      this.#watchClock(PROGRESS_OPERATIONS);
     }
   }
 

@@ -65,6 +65,7 @@ export const RESULT = {
   CORRUPT: 11,
   FULL: 13,
   CANTOPEN: 14,
+  TOOBIG: 18,
   AUTH: 23,
   NOTADB: 26,
   ROW: 100,

@@ -29,6 +29,8 @@ const SYMBOLS = {
     nonblocking: true,
   },
   sqlite3_libversion: { parameters: [], result: "pointer" },
+  /** Since 3.31. */
+  sqlite3_hard_heap_limit64: { parameters: ["i64"], result: "i64", optional: true },
 
   sqlite3_open_v2: { parameters: ["buffer", "buffer", "i32", "pointer"], result: "i32" },
   sqlite3_close: { parameters: ["pointer"], result: "i32" },
@@ -108,6 +110,12 @@ const SYMBOLS = {
 /** SQLite's functions. */
 export type Sqlite = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
+/**
+ * Memory that SQLite may have, of all databases together, in bytes: past it a statement fails with SQLITE_NOMEM. Only one that is
+ * made to use memory comes near it: large values by the dozen, or 1 KB of SQL whose preparation doubles 20 times.
+ */
+const HEAP_BYTES_MAX = 256n * 1024n * 1024n;
+
 let loaded: Sqlite | undefined;
 
 /**
@@ -120,7 +128,11 @@ export function sqlite(): Sqlite {
 }
 
 function open({ path, origin }: Library): Sqlite {
-  const load = (path: string) => Deno.dlopen(path, SYMBOLS).symbols;
+  const load = (path: string) => {
+    const { symbols } = Deno.dlopen(path, SYMBOLS);
+    symbols.sqlite3_hard_heap_limit64?.(HEAP_BYTES_MAX);
+    return symbols;
+  };
   if (origin !== "bundled" || Deno.build.os === "windows") return load(path);
   try {
     return load(unpackedLibrary(path));

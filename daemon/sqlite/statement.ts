@@ -33,16 +33,19 @@ export class Statement {
   readonly parameterCount: number;
   /** Whether it cannot write to the database file. */
   readonly readOnly: boolean;
+  /** Size of values, in bytes, up to which none of its functions takes long; Infinity for most. */
+  readonly quickUpTo: number;
   #names: string[] | undefined;
   #columnsJson: string | undefined;
   /** How often it had been prepared anew when they were read. */
   #columnsOf = 0;
 
   /** Takes over a handle; {@link Connection.prepare} makes statements. */
-  constructor(connection: Connection, handle: StatementHandle, sql: string) {
+  constructor(connection: Connection, handle: StatementHandle, sql: string, quickUpTo: number) {
     this.#connection = connection;
     this.#handle = handle;
     this.sql = sql;
+    this.quickUpTo = quickUpTo;
     this.parameterCount = sqlite().sqlite3_bind_parameter_count(handle);
     this.readOnly = sqlite().sqlite3_stmt_readonly(handle) !== 0;
   }

@@ -1,42 +1,11 @@
 import assert from "node:assert/strict";
 import { LIMITS } from "../../daemon/process/limits.ts";
 import type { WireClient } from "../wire_client.ts";
-import {
-  assertBelow,
-  type DaemonCase,
-  daemonTest,
-  exec,
-  rows,
-  sleep,
-  until,
-} from "./daemon_case.ts";
+import { assertBelow, daemonTest, exec, rows, sleep, until } from "./daemon_case.ts";
+import { longestBeside } from "./longest_beside.ts";
 
 const ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
 const ENDLESS_COUNT = `select count(*) from (${ENDLESS})`;
-
-/** The longest that a Ping and a write to the database `b.db` took while `work` went on, in milliseconds. */
-async function longestBeside(it: DaemonCase, work: Promise<unknown>): Promise<number> {
-  const pinger = await it.open();
-  const writer = await it.open(it.daemon.endpoints[1]);
-  await exec(writer, "create table if not exists beside(a)");
-  let longest = 0;
-  let working = true;
-  const done = work.finally(() => working = false);
-  const times = async (ask: () => Promise<unknown>) => {
-    while (working) {
-      const started = performance.now();
-      await ask();
-      longest = Math.max(longest, performance.now() - started);
-      await sleep(2);
-    }
-  };
-  await Promise.all([
-    done,
-    times(() => pinger.ask({ type: "Ping", db: "a.db" })),
-    times(() => exec(writer, "insert into beside values (1)")),
-  ]);
-  return longest;
-}
 
 const twoFiles = { files: ["a.db", "b.db"] };
 
