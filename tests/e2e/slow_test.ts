@@ -160,7 +160,7 @@ function runningThreads(pid: number): number {
 }
 
 daemonTest(
-  "Query and ExecBatch run no more than 8 slow statements at once, of all databases",
+  "Query and ExecBatch run a bounded number of slow statements at once, of all databases",
   async (it) => {
     const clients = await Promise.all(
       Array.from({ length: 24 }, (_, i) => it.open(it.daemon.endpoints[i % 3])),
@@ -178,9 +178,10 @@ daemonTest(
       running.push(runningThreads(it.daemon.pid));
     }
     for (const answer of await Promise.all(endless)) assert.equal(answer.code, "TIMEOUT");
-    // The median: beside those 8 run the loop and, for moments, threads of the runtime.
+    // The median: at most 16 queries and a write of each of the 3 databases; beside them run the loop and, for moments, threads of the
+    // runtime.
     const usual = running.sort((a, b) => a - b)[10];
-    assert.ok(usual >= 4 && usual <= 11, `${usual} threads run at once`);
+    assert.ok(usual >= 4 && usual <= 22, `${usual} threads run at once`);
   },
   { files: ["a.db", "b.db", "c.db"], ignore: Deno.build.os !== "linux" },
 );

@@ -76,7 +76,16 @@ Deno.test("parameterText() refuses what SQLite has no value for", () => {
     assert.throws(() => parameterText(value), RangeError);
   }
   assert.throws(() => real(NaN), RangeError);
-  const values = [undefined, {}, [1], new Date(), Symbol(), () => 1, "\ud800", new ArrayBuffer(1)];
+  const values = [
+    undefined,
+    {},
+    [1],
+    new Date(),
+    Symbol(),
+    () => 1,
+    "\ud800",
+    new SharedArrayBuffer(1),
+  ];
   for (const value of values) {
     assert.throws(() => parameterText(value as SqlParameter), TypeError);
   }
