@@ -104,19 +104,29 @@ export class Keys {
     if (this.#bytes !== this.#bytesCommitted) this.#setBytes.run([this.#bytes]);
   }
 
+  /** The oldest rows come first: it ends at one that is young enough, and most often at once. */
   #sweep(now: number): void {
     const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
     this.stored = 0;
-    for (const [id, at, bytes] of this.#oldest.all([limit]) as [number, number, number][]) {
+    for (let rows = 0; rows < limit; rows += LIMITS.sweepRows) {
+      if (!this.#sweepSome(now)) return;
+    }
+  }
+
+  /** Deals with some of the oldest rows; gives whether there may be more to do. */
+  #sweepSome(now: number): boolean {
+    const rows = this.#oldest.all([LIMITS.sweepRows]) as [id: number, at: number, bytes: number][];
+    for (const [id, at, bytes] of rows) {
       if (at - now > LIMITS.clockAheadSeconds) {
         // The clock was ahead: how old it is nobody knows. It has its time from now on.
         this.#touch.run([now, id]);
         continue;
       }
-      if (now - at <= LIMITS.rememberSeconds) return;
+      if (now - at <= LIMITS.rememberSeconds) return false;
       this.#delete.run([id]);
       this.#bytes = Math.max(0, this.#bytes - bytes);
     }
+    return rows.length === LIMITS.sweepRows;
   }
 
   /** The transaction was committed. */
