@@ -22,7 +22,7 @@ async function main(options: DirectReaderOptions): Promise<void> {
     const since = now;
     const id = anyPoint();
     statement.bind([id]);
-    const row = statement.step() ? statement.rowJson() : "[]";
+    const row = statement.step() ? statement.rowJson()! : "[]";
     statement.reset();
     now = performance.now();
     tally.done(since, now);

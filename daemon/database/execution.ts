@@ -50,7 +50,8 @@ class RowCollector {
     if (!this.wanted) return;
     // After the first step, because a schema change may have made it another statement.
     this.addColumns(statement);
-    const row = statement.rowJson();
+    const row = statement.rowJson(this.#bytesLeft);
+    if (row === null) throw tooLarge();
     this.#spend(Buffer.byteLength(row) + 1);
     this.#rows.push(row);
   }
@@ -63,9 +64,7 @@ class RowCollector {
 
   #spend(bytes: number): void {
     this.#bytesLeft -= bytes;
-    if (this.#bytesLeft < 0) {
-      throw new SkylineError("RESULT_TOO_LARGE", "The answer would be over 10 MiB");
-    }
+    if (this.#bytesLeft < 0) throw tooLarge();
   }
 
   get bytesLeft(): number {
@@ -75,6 +74,10 @@ class RowCollector {
   get rows(): string {
     return `[${this.#rows.join(",")}]`;
   }
+}
+
+function tooLarge(): SkylineError {
+  return new SkylineError("RESULT_TOO_LARGE", "The answer would be over 10 MiB");
 }
 
 /** Executes all statements of a write, in the transaction that is open. Throws a {@link SkylineError} where one fails. */

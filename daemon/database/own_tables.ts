@@ -170,7 +170,7 @@ function highestTold(connection: Connection): number {
 function* rowsOf(connection: Connection, sql: string): Generator<unknown[]> {
   const statement = connection.prepare(sql).statement!;
   try {
-    while (statement.step()) yield JSON.parse(statement.rowJson());
+    while (statement.step()) yield JSON.parse(statement.rowJson()!);
   } finally {
     statement.finalize();
   }

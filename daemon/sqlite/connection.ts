@@ -263,7 +263,7 @@ export class Connection {
   get(sql: string): unknown[] | undefined {
     const { statement } = this.prepare(sql);
     try {
-      return statement!.step() ? JSON.parse(statement!.rowJson()) : undefined;
+      return statement!.step() ? JSON.parse(statement!.rowJson()!) : undefined;
     } finally {
       statement?.finalize();
     }

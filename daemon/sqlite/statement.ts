@@ -164,11 +164,15 @@ export class Statement {
     );
   }
 
-  /** The current row as a JSON array. */
-  rowJson(): string {
+  /** The current row as a JSON array; `null` if that is sure to be over so many bytes: it is not made then. */
+  rowJson(bytesMax = Infinity): string | null {
     const count = this.columnCount;
     let text = "[";
-    for (let i = 0; i < count; i++) text += (i === 0 ? "" : ",") + columnJson(this.#handle, i);
+    for (let i = 0; i < count; i++) {
+      const json = columnJson(this.#handle, i, bytesMax - text.length);
+      if (json === null) return null;
+      text += (i === 0 ? "" : ",") + json;
+    }
     return text + "]";
   }
 
@@ -192,7 +196,7 @@ export class Statement {
     const rows: unknown[][] = [];
     this.bind(values);
     try {
-      while (this.step()) rows.push(JSON.parse(this.rowJson()));
+      while (this.step()) rows.push(JSON.parse(this.rowJson()!));
     } finally {
       this.reset();
     }

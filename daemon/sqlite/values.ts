@@ -59,18 +59,29 @@ function bindText(handle: StatementHandle, index: number, text: string): number 
 
 const INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4;
 
-/** The column `index` (from 0) of the current row, as JSON. */
-export function columnJson(handle: StatementHandle, index: number): string {
+/**
+ * The column `index` (from 0) of the current row, as JSON; `null` if its bytes are more than `bytesMax`, and its JSON so
+ * all the more: many values of 16 MB would else be read into memory to find that the answer is too large.
+ */
+export function columnJson(
+  handle: StatementHandle,
+  index: number,
+  bytesMax = Infinity,
+): string | null {
   const lib = sqlite();
   switch (lib.sqlite3_column_type(handle, index)) {
     case INTEGER:
       return integerJson(handle, index);
     case FLOAT:
       return realText(lib.sqlite3_column_double(handle, index));
-    case TEXT:
-      return textJson(columnBytes(handle, index, lib.sqlite3_column_text(handle, index)));
-    case BLOB:
-      return blobText(columnBytes(handle, index, lib.sqlite3_column_blob(handle, index)));
+    case TEXT: {
+      const bytes = columnBytes(handle, index, lib.sqlite3_column_text(handle, index), bytesMax);
+      return bytes && textJson(bytes);
+    }
+    case BLOB: {
+      const bytes = columnBytes(handle, index, lib.sqlite3_column_blob(handle, index), bytesMax);
+      return bytes && blobText(bytes);
+    }
     default:
       return "null";
   }
@@ -89,13 +100,18 @@ function textJson(bytes: Uint8Array): string {
   return text === null ? rawTextText(bytes) : JSON.stringify(text);
 }
 
-/** The bytes of a column, valid until the next call of this function: the memory is SQLite's or the scratch buffer. */
+/**
+ * The bytes of a column, `null` if there are more than `bytesMax`; valid until the next call of this function: the memory is
+ * SQLite's or the scratch buffer.
+ */
 function columnBytes(
   handle: StatementHandle,
   index: number,
   pointer: Deno.PointerValue,
-): Uint8Array {
+  bytesMax: number,
+): Uint8Array | null {
   const length = sqlite().sqlite3_column_bytes(handle, index);
+  if (length > bytesMax) return null;
   if (pointer === null || length === 0) return scratch.subarray(0, 0);
   if (length > scratch.length) {
     return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));

@@ -16,7 +16,7 @@ function binder(
     statement.bind([value]);
     try {
       assert.ok(statement.step());
-      const [, kind, json] = /^\["(\w+)",(.*)\]$/s.exec(statement.rowJson())!;
+      const [, kind, json] = /^\["(\w+)",(.*)\]$/s.exec(statement.rowJson()!)!;
       return [kind, json];
     } finally {
       statement.reset();
