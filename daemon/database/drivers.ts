@@ -120,6 +120,8 @@ function isInterrupt(error: unknown): boolean {
 export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Promise<T> {
   let turnAt = performance.now() + LIMITS.stepInlineMs;
   let current: StatementSteps | undefined;
+  // Told at the end: were a mark dropped before, another run of the same SQL would try inline, fail, and begin all anew.
+  const cheap = new Set<string>();
   let next = execution.next();
   while (!next.done) {
     if (current?.statement !== next.value) current = new StatementSteps(next.value, drive);
@@ -135,9 +137,15 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
       next = execution.throw(error);
       continue;
     }
-    if (!row) current = undefined;
+    if (!row) {
+      const { sql } = current.statement;
+      if (current.wasCheap) cheap.add(sql);
+      else cheap.delete(sql);
+      current = undefined;
+    }
     next = execution.next(row);
   }
+  for (const sql of cheap) drive.costly.unmark(sql);
   return next.value;
 }
 
@@ -159,10 +167,12 @@ class StatementSteps {
   }
 
   async step(): Promise<boolean> {
-    const row = this.#isInline() ? this.#stepInline() : await this.#stepOffLoop();
-    const wasCheap = this.#stepping !== "inline" && this.#tookMs < LIMITS.stepInlineMs;
-    if (!row && wasCheap) this.drive.costly.unmark(this.statement.sql);
-    return row;
+    return this.#isInline() ? this.#stepInline() : await this.#stepOffLoop();
+  }
+
+  /** Whether it was done off the loop, and need not have been. */
+  get wasCheap(): boolean {
+    return this.#stepping !== "inline" && this.#tookMs < LIMITS.stepInlineMs;
   }
 
   #stepInline(): boolean {

@@ -116,3 +116,18 @@ Deno.test("driveInline() remembers a statement as costly that returns rows witho
 Deno.test("driveInline() does not remember a statement as costly that is one of very many", async () => {
   assert.ok(!await withClock(() => isCostlyAfter("insert into t values (1)", 200_000)));
 });
+
+Deno.test("driveBeside() drops no mark while the same SQL is still to run", async () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec("create table t(v)");
+  const sql = "insert into t values (trim(?, ?))";
+  const costly = new CostlyStatements();
+  costly.mark(sql, "offLoop");
+  const deadline = performance.now() + 10_000;
+  // The second is too large for an inline call: inline, the whole would have to begin anew, for ever.
+  const statements = ["x", "x".repeat(5_000)].map((text) => ({ sql, params: [text, "y"] }));
+  const write = { statements, atomic: true, results: false, deadline, units: 6_000 };
+  await driveBeside(executeWrite(connection, write), { connection, costly, deadline });
+  assert.deepEqual(connection.get("select count(*) from t"), [2]);
+});
