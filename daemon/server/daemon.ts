@@ -265,7 +265,6 @@ async function acquire(path: string, holder: Holder): Promise<Instance> {
 
 /** Nothing is created where a daemon has a file that was moved away: it may still write to it. */
 function refuseMoved(path: string): void {
-  if (!mayBeServed(path)) return;
   const holder = listInstances().find((holder) => holder.path === path && holder.pid !== Deno.pid);
   if (!holder) return;
   throw cannotOpen(
@@ -273,16 +272,6 @@ function refuseMoved(path: string): void {
     `the file was moved or removed, and the daemon with pid ${holder.pid} serves it still`,
     movedHint(holder.pid),
   );
-}
-
-/** Whether there is a socket for a file that is not there: asking every daemon takes longer than the rest of a start. */
-function mayBeServed(path: string): boolean {
-  try {
-    endpointOf(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function movedHint(pid: number): string {
