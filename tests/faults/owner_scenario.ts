@@ -147,7 +147,8 @@ class Contest {
 
   /** The file goes, something is started, and the file comes back. */
   async #move(isAlive: boolean): Promise<void> {
-    await sleep(integerBetween(this.it.random, 0, 50));
+    // What tells that the file is served is there again within a second; until then nobody can know.
+    await sleep(1_500 + integerBetween(this.it.random, 0, 50));
     const { file, pid } = this.daemon;
     Deno.renameSync(file, `${file}.moved`);
     const { code, stderr } = await runCommand(["start", file]);
