@@ -15,7 +15,8 @@ const CLIENTS_NAME = `${OWN_PREFIX}clients`, KEYS_NAME = `${OWN_PREFIX}keys`;
 /**
  * A row for each client's session: the number of its last request, and the answers that it may ask for again, one a
  * line. The row of the nameless client is the database's own: `seq` is its revision, `at` the bytes of the table of
- * keys, and `answers` the mark of the last commit that left the revision as it was. All in one table, so that a commit of one client's requests writes one page for the two.
+ * keys, and `answers` the mark of the last commit that left the revision as it was. All in one table, so that a commit of one
+ * client's requests writes one page for the two.
  */
 export const CLIENTS = `main.${CLIENTS_NAME}`;
 

@@ -1,6 +1,6 @@
 /**
- * The C library's calls on descriptors, elsewhere than on Windows: Deno's own files cannot be locked without waiting on the
- * oldest version that is supported.
+ * The C library's calls on descriptors and signals, elsewhere than on Windows: Deno's own files cannot be locked without waiting
+ * on the oldest version that is supported, and its signals cannot be ignored or given back.
  *
  * @module
  */
@@ -48,7 +48,7 @@ export function failPastFileSizeLimit(): void {
   libc().signal(SIGXFSZ, Deno.UnsafePointer.create(SIG_IGN));
 }
 
-/** Whether SIGHUP was to be ignored when this process started, as `nohup` asks for; from then on it is ignored until it gets a listener. */
+/** Ignores SIGHUP until it gets a listener; gives whether it was ignored before, as `nohup` asks for. */
 export function ignoreHangup(): boolean {
   const before = libc().signal(SIGHUP, Deno.UnsafePointer.create(SIG_IGN));
   return Deno.UnsafePointer.value(before) === SIG_IGN;

@@ -19,24 +19,34 @@ daemonTest("executable serves, with its own SQLite inside", async (it) => {
   assert.deepEqual(await it.rows("select a from t"), [[1]]);
 }, { ignore, env: { SKYLINEDB_SQLITE: "", SKYLINEDB_CACHE: "/nowhere", HOME: "/nowhere" } });
 
+/** Starts the executable on a file, and waits until it says that it serves. */
+async function startServing(
+  file: string,
+  env?: Record<string, string>,
+): Promise<Deno.ChildProcess> {
+  const child = new Deno.Command(executable![0], {
+    args: ["start", file],
+    ...(env && { env }),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  await reader.cancel();
+  return child;
+}
+
 daemonTest("executable starts fast", async (it) => {
   const times: number[] = [];
   for (let i = 0; i < 5; i++) {
     const file = join(it.daemon.folder, `cold${i}.db`);
     const started = performance.now();
-    const child = new Deno.Command(executable![0], {
-      args: ["start", file],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    const reader = child.stdout.getReader();
-    await reader.read();
+    const child = await startServing(file);
     const serving = performance.now() - started;
     await using db = await connect(file);
     await db.exec("create table t(a)");
     times.push(serving, performance.now() - started);
-    await reader.cancel();
     await db.shutdown();
     assert.equal((await child.status).code, 0);
   }
@@ -57,16 +67,7 @@ daemonTest(
     Deno.mkdirSync(temporary);
     const start = async (name: string) => {
       const file = join(it.daemon.folder, name);
-      const child = new Deno.Command(executable![0], {
-        args: ["start", file],
-        env: { TMPDIR: temporary },
-        stdin: "null",
-        stdout: "piped",
-        stderr: "null",
-      }).spawn();
-      const reader = child.stdout.getReader();
-      await reader.read();
-      await reader.cancel();
+      const child = await startServing(file, { TMPDIR: temporary });
       await using db = await connect(file);
       await db.shutdown();
       assert.equal((await child.status).code, 0);
