@@ -41,10 +41,11 @@ import {
   valuesOf,
 } from "./results.ts";
 import { openSocket } from "./socket.ts";
+import { isScript, isWriting } from "./sql_text.ts";
 import { type BatchStatement, Statement, statementText, wholeNumber } from "./statement.ts";
 import type { Integers, SqlParameter, SqlParameters, SqlValue } from "./values.ts";
 
-/** SQL texts known to write although rows are asked of them: enough for a program's own, bounded for made-up ones. */
+/** SQL texts that turned out to write though they do not look like it: enough for a program's own, bounded for made-up ones. */
 const WRITING_SQL_MAX = 1_000;
 const GONE_POLL_MS = 20;
 /** Asks for each statement's result. */
@@ -125,10 +126,13 @@ export class Database {
     return new Database(connection, timeoutMs, integers);
   }
 
-  /** Executes one statement; resolves when what it did is durable. */
+  /**
+   * Executes one statement; resolves when what it did is durable. Several in one text are a TypeError:
+   * {@link Database.exec} executes those.
+   */
   async run(sql: string, params?: SqlParameters, options?: WriteOptions): Promise<RunResult> {
     checkOptions(options, OPTION_NAMES.write);
-    const answer = await this.#write(`{${statementText(sql, params)}}`, options, RESULTS);
+    const answer = await this.#write(`{${oneStatement(sql, params)}}`, options, RESULTS);
     const [result] = resultsOf(answer);
     return {
       changes: result.changes,
@@ -153,8 +157,8 @@ export class Database {
    * The rows of one statement as objects; of a statement that writes, those of its RETURNING. The type `T` is the
    * caller's word, not checked. Where two columns have one name the last one wins: {@link Database.values} has both.
    *
-   * A statement that writes is first refused as a read, then sent again; a write made in between comes before it. Its SQL
-   * is remembered and from then on sent as a write at once.
+   * Whether the statement writes is told by its text, so that it takes its place among the calls at once. Several
+   * statements in one text are a TypeError.
    */
   async all<T = Row>(sql: string, params?: SqlParameters, options?: CallOptions): Promise<T[]> {
     const { columns, rows } = await this.#rows(sql, params, options);
@@ -173,7 +177,7 @@ export class Database {
 
   /**
    * The rows as objects, with the revision that they were read at: a {@link Database.batch} whose `ifRev` it is happens
-   * only if nothing was written in between. A statement that writes is sent as {@link Database.all} says.
+   * only if nothing was written in between.
    */
   async query<T = Row>(
     sql: string,
@@ -292,8 +296,8 @@ export class Database {
     options: CallOptions | undefined,
   ): Promise<Pick<QueryAnswer, "rev" | "columns" | "rows">> {
     checkOptions(options, OPTION_NAMES.call);
-    const statement = statementText(sql, params);
-    if (!this.#writingSql.has(sql)) {
+    const statement = oneStatement(sql, params);
+    if (!isWriting(sql) && !this.#writingSql.has(sql)) {
       try {
         return await this.#call<QueryAnswer>("Query", statement, options);
       } catch (error) {
@@ -338,6 +342,15 @@ export class Database {
     const given = options?.timeoutMs;
     return given === undefined ? this.#timeoutMs : timeoutOf(given);
   }
+}
+
+/** As `statementText`, for the calls whose result is that of one statement: of a script the daemon would drop the rows. */
+function oneStatement(sql: string, params: SqlParameters | undefined): string {
+  const text = statementText(sql, params);
+  if (isScript(sql)) {
+    throw new TypeError("This SQL is several statements; give them to exec(script) or batch([…])");
+  }
+  return text;
 }
 
 /** An error was made where its answer came in; with this its stack leads to who asked. */
