@@ -104,29 +104,28 @@ export class Keys {
     if (this.#bytes !== this.#bytesCommitted) this.#setBytes.run([this.#bytes]);
   }
 
-  /** The oldest rows come first: it ends at one that is young enough, and most often at once. */
   #sweep(now: number): void {
     const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
     this.stored = 0;
-    for (let rows = 0; rows < limit; rows += LIMITS.sweepRows) {
-      if (!this.#sweepSome(now)) return;
-    }
-  }
-
-  /** Deals with some of the oldest rows; gives whether there may be more to do. */
-  #sweepSome(now: number): boolean {
-    const rows = this.#oldest.all([LIMITS.sweepRows]) as [id: number, at: number, bytes: number][];
-    for (const [id, at, bytes] of rows) {
-      if (at - now > LIMITS.clockAheadSeconds) {
-        // The clock was ahead: how old it is nobody knows. It has its time from now on.
+    // Most often the oldest is young enough; to read them all would take as long as a tenth of what was added.
+    if (this.#rows(1).every(({ at }) => ageOf(at, now) === "young")) return;
+    for (const { id, at, bytes } of this.#rows(limit)) {
+      const age = ageOf(at, now);
+      if (age === "young") return;
+      if (age === "unknown") {
+        // It has its time from now on.
         this.#touch.run([now, id]);
         continue;
       }
-      if (now - at <= LIMITS.rememberSeconds) return false;
       this.#delete.run([id]);
       this.#bytes = Math.max(0, this.#bytes - bytes);
     }
-    return rows.length === LIMITS.sweepRows;
+  }
+
+  /** The oldest rows, as many as `count`. */
+  #rows(count: number): { id: number; at: number; bytes: number }[] {
+    const rows = this.#oldest.all([count]) as [id: number, at: number, bytes: number][];
+    return rows.map(([id, at, bytes]) => ({ id, at, bytes }));
   }
 
   /** The transaction was committed. */
@@ -181,4 +180,10 @@ function contentOfValue(value: BindValue): unknown {
   if (value instanceof Uint8Array) return [blobText(value)];
   if (typeof value === "number" && !Number.isInteger(value)) return [realText(value)];
   return [String(BigInt(value))];
+}
+
+/** How old a row is: `unknown` where the clock was ahead when it was written. */
+function ageOf(at: number, now: number): "young" | "old" | "unknown" {
+  if (at - now > LIMITS.clockAheadSeconds) return "unknown";
+  return now - at > LIMITS.rememberSeconds ? "old" : "young";
 }
