@@ -5,7 +5,7 @@
  */
 import type { DaemonConfig } from "../process/config.ts";
 import { endAtSignals, failPastFileSizeLimit, ignoreHangup } from "../process/libc.ts";
-import { type Log, openLog } from "../process/log.ts";
+import { type OpenLog, openLog } from "../process/log.ts";
 import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
 import { tell } from "./output.ts";
 
@@ -15,11 +15,14 @@ const WINDOWS = Deno.build.os === "windows";
 export async function start(config: DaemonConfig): Promise<number> {
   if (!WINDOWS) failPastFileSizeLimit();
   await using log = openLog(config);
+  const rotates = !WINDOWS && config.logFile !== undefined;
+  // Before anything that takes time: without a listener the signal would end the process.
+  if (rotates) Deno.addSignalListener("SIGHUP", () => log.reopen());
   const { startDaemon } = await import("../server/daemon.ts");
   try {
     const daemon = await startDaemon(config, log);
     for (const { path, endpoint } of daemon.databases) tell(`Serving ${path} at ${endpoint}\n`);
-    endOnSignal(daemon, log);
+    endOnSignal(daemon, log, { rotates });
     await daemon.stopped;
   } catch (error) {
     // Standard error is told by the caller; the file would else end without a reason.
@@ -34,12 +37,19 @@ const SIGNALS: readonly Deno.Signal[] = WINDOWS
   ? ["SIGINT", "SIGBREAK", "SIGHUP"]
   : ["SIGINT", "SIGTERM", "SIGHUP"];
 
-/** The first signal ends the daemon in order, a second one at once, also while something holds the loop. */
-export function endOnSignal(daemon: { shutdown(): Promise<void> }, log: Log): void {
+/**
+ * The first signal ends the daemon in order, a second one at once, also while something holds the loop. SIGHUP does not where it
+ * has the log opened anew.
+ */
+export function endOnSignal(
+  daemon: { shutdown(): Promise<void> },
+  log: Pick<OpenLog, "info" | "error">,
+  { rotates }: { rotates: boolean } = { rotates: false },
+): void {
   let ending = false;
-  const stays = !WINDOWS && ignoreHangup();
+  const stays = !WINDOWS && !rotates && ignoreHangup();
   for (const signal of SIGNALS) {
-    if (stays && signal === "SIGHUP") continue;
+    if (signal === "SIGHUP" && (stays || rotates)) continue;
     Deno.addSignalListener(signal, () => {
       if (ending) Deno.exit(exitCodeOfSignal(signal));
       ending = true;

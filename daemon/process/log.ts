@@ -16,20 +16,29 @@ export interface Log {
   error(message: string, fields?: Record<string, unknown>): void;
 }
 
+/** A log that is open. Disposing of it writes what is left, for at most a second. */
+export interface OpenLog extends Log, AsyncDisposable {
+  /**
+   * Opens the file anew by its name, as it was moved away (log rotation): further lines go there, each whole. Where it cannot be
+   * opened they go on to the one before, which says so. Does nothing where there is no file. It never rejects.
+   */
+  reopen(): Promise<void>;
+}
+
 /** A log that takes nothing. */
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 const CATEGORY = "skylinedb";
 
 /**
- * Opens the log that the configuration asks for. Disposing of it writes what is left, for at most a second.
+ * Opens the log that the configuration asks for.
  *
  * @throws {SkylineError} `CANNOT_OPEN` when the log file cannot be opened.
  */
 export function openLog(
   { logFile, logLevel }: Pick<DaemonConfig, "logFile" | "logLevel">,
-): Log & AsyncDisposable {
-  const file = logFile ? openLogFile(logFile) : null;
+): OpenLog {
+  let file = logFile ? openLogFile(logFile) : null;
   const lines = new LineWriter(file ?? Deno.stderr);
   const least = LOG_LEVELS.indexOf(logLevel);
   const at = (level: LogLevel) => {
@@ -37,11 +46,34 @@ export function openLog(
     return (message: string, fields: Record<string, unknown> = {}) =>
       lines.add(logLine(level, message, fields));
   };
-  return {
+  const log: Log = {
     debug: at("debug"),
     info: at("info"),
     warn: at("warning"),
     error: at("error"),
+  };
+  const reopen = async (path: string) => {
+    try {
+      // Not at once: a FIFO that nobody reads would stop the daemon.
+      const opened = await Deno.open(path, OPEN_OPTIONS);
+      const before = file;
+      file = opened;
+      const replaced = lines.replace(opened);
+      log.info("The log was opened anew", { file: path });
+      await replaced;
+      before?.close();
+    } catch (error) {
+      log.warn("The log cannot be opened anew: it goes on in the file before", {
+        file: path,
+        reason: systemReason(error),
+      });
+    }
+  };
+  let reopened = Promise.resolve();
+  return {
+    ...log,
+    // One after the other: the file of the last name is the one that stays.
+    reopen: () => reopened = reopened.then(() => logFile ? reopen(logFile) : undefined),
     async [Symbol.asyncDispose]() {
       await lines.flush();
       file?.close();
@@ -49,9 +81,11 @@ export function openLog(
   };
 }
 
+const OPEN_OPTIONS: Deno.OpenOptions = { append: true, create: true, mode: 0o600 };
+
 function openLogFile(path: string): Deno.FsFile {
   try {
-    return Deno.openSync(path, { append: true, create: true, mode: 0o600 });
+    return Deno.openSync(path, OPEN_OPTIONS);
   } catch (error) {
     throw new SkylineError(
       "CANNOT_OPEN",
@@ -106,9 +140,11 @@ const FLUSH_MS_MAX = 1000;
 
 /** Writes lines in their order, one write at a time, off the event loop: a full pipe would stop the daemon. */
 export class LineWriter {
-  readonly #target: LineTarget;
+  #target: LineTarget;
   #waiting = "";
   #dropped = 0;
+  /** What is being written to one target. */
+  #batch: Promise<void> | undefined;
   #writing: Promise<void> | null = null;
 
   /** Writes to `target`. */
@@ -126,6 +162,12 @@ export class LineWriter {
     this.#writing ??= this.#write();
   }
 
+  /** Has what was not begun yet go to `target`; resolves when the one before is written to no more. */
+  async replace(target: LineTarget): Promise<void> {
+    this.#target = target;
+    await this.#batch;
+  }
+
   /** Resolves when all lines are written, or after a second. */
   async flush(): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -136,15 +178,19 @@ export class LineWriter {
 
   async #write(): Promise<void> {
     while (this.#waiting !== "") {
-      let bytes = new TextEncoder().encode(this.#waiting);
+      const bytes = new TextEncoder().encode(this.#waiting);
       this.#waiting = this.#dropped ? `… ${this.#dropped} lines were dropped\n` : "";
       this.#dropped = 0;
-      try {
-        while (bytes.length > 0) bytes = bytes.subarray(await this.#target.write(bytes));
-      } catch {
-        // Nobody reads, or the disk is full: there is no better place to say so. The next lines try again.
-      }
+      await (this.#batch = writeAll(this.#target, bytes));
     }
     this.#writing = null;
+  }
+}
+
+async function writeAll(target: LineTarget, bytes: Uint8Array): Promise<void> {
+  try {
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await target.write(rest));
+  } catch {
+    // Nobody reads, or the disk is full: there is no better place to say so. The next lines try again.
   }
 }

@@ -45,6 +45,33 @@ Deno.test("openLog() throws CANNOT_OPEN with the path when the file cannot be op
   );
 });
 
+Deno.test("openLog() loses no line and cuts none when the log is opened anew beneath it", async () => {
+  using folder = temporaryFolder();
+  const logFile = join(folder.path, "app.log");
+  const moved: string[] = [];
+  {
+    await using log = openLog({ logFile, logLevel: "info" });
+    for (let i = 0; i < 2_000; i++) {
+      log.info("line", { i, text: "x".repeat(i) });
+      if (i % 100 !== 50) continue;
+      // Every other time while the file before is being written to.
+      if (i % 200 === 50) await new Promise((resolve) => setTimeout(resolve));
+      moved.push(`${logFile}.${moved.length}`);
+      Deno.renameSync(logFile, moved.at(-1)!);
+      await log.reopen();
+    }
+  }
+  const texts = [...moved, logFile].map((path) => Deno.readTextFileSync(path));
+  for (const text of texts.slice(1)) assert.match(text, /^\S+ info +skylinedb: The log was opened/);
+  const lines = texts.join("").split("\n").filter((line) => !line.includes("opened anew"));
+  assert.deepEqual(
+    lines.map((line) => /line i=(\d+) text="?(x*)"?$/.exec(line)).map((parts) =>
+      parts && [Number(parts[1]), parts[2].length]
+    ),
+    [...Array.from({ length: 2_000 }, (_, i) => [i, i]), null],
+  );
+});
+
 Deno.test({
   name: "openLog() goes on without a word when the disk is full",
   ignore: Deno.build.os !== "linux", // the only system with a file that is always full
@@ -65,6 +92,25 @@ Deno.test("LineWriter keeps the order and writes all when the target takes bytes
   for (let i = 0; i < 10; i++) writer.add(`${i}\n`);
   await writer.flush();
   assert.equal(text, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+});
+
+Deno.test("LineWriter ends a line in the target where it has begun it when that is replaced", async () => {
+  const texts = ["", ""];
+  const target = (i: number) => ({
+    async write(bytes: Uint8Array) {
+      await new Promise((resolve) => setTimeout(resolve));
+      texts[i] += String.fromCharCode(bytes[0]);
+      return 1;
+    },
+  });
+  const writer = new LineWriter(target(0));
+  writer.add("first\n");
+  writer.add("second\n");
+  await writer.replace(target(1));
+  assert.equal(texts[0], "first\n", "all that was begun is there when replace() resolves");
+  writer.add("third\n");
+  await writer.flush();
+  assert.deepEqual(texts, ["first\n", "second\nthird\n"]);
 });
 
 Deno.test("LineWriter drops and counts lines, and flush() gives up, when the target takes none", async () => {
