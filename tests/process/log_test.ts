@@ -62,7 +62,7 @@ Deno.test("openLog() loses no line and cuts none when the log is opened anew ben
     }
   }
   const texts = [...moved, logFile].map((path) => Deno.readTextFileSync(path));
-  for (const text of texts.slice(1)) assert.match(text, /^\S+ info +skylinedb: The log was opened/);
+  for (const text of texts.slice(1)) assert.ok(text.includes("opened anew"));
   const lines = texts.join("").split("\n").filter((line) => !line.includes("opened anew"));
   assert.deepEqual(
     lines.map((line) => /line i=(\d+) text="?(x*)"?$/.exec(line)).map((parts) =>
