@@ -11,6 +11,7 @@ import { SkylineError } from "../../client/errors.ts";
 import type { PingAnswer } from "../../client/protocol.ts";
 import type { DaemonConfig, StartOptions } from "../process/config.ts";
 import { keepStandardHandles } from "../process/kernel32.ts";
+import { keepDescriptors } from "../process/libc.ts";
 import { findInstance } from "../process/single_instance.ts";
 import { V8_FLAGS } from "../process/v8_flags.ts";
 import { ERROR_PREFIX, EXIT } from "./exit_code.ts";
@@ -87,6 +88,7 @@ class Attempt {
 /** The folder of the program is the child's, so that it keeps no other from being removed. */
 function spawnDaemon(args: readonly string[]): Deno.ChildProcess {
   if (Deno.build.os === "windows") keepStandardHandles();
+  else keepDescriptors();
   const child = new Deno.Command(Deno.execPath(), {
     args: [...runtimeArguments(), ...args],
     cwd: dirname(Deno.execPath()),

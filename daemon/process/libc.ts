@@ -15,6 +15,10 @@ const O_CLOEXEC = IS_DARWIN ? 0x1000000 : 0x80000;
 /** A FIFO that took the file's place would else be waited for. */
 const O_NONBLOCK = IS_DARWIN ? 4 : 0x800;
 
+const F_SETFD = 2, FD_CLOEXEC = 1;
+/** The same for macOS, where `fcntl` cannot be given a number on arm64: see {@link darwinFcntl}. */
+const FIOCLEX = 0x20006601n;
+
 const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
@@ -36,6 +40,33 @@ export function libc(): Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] {
 export function openDescriptor(path: string, { write }: { write: boolean }): number {
   // `open` is variadic: a mode would be passed wrongly on arm64. So no file is made here.
   return libc().open(cString(path), (write ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+}
+
+/** Where no list of this process's descriptors can be had, those below this are taken to be all. */
+const DESCRIPTORS_MAX = 1_024;
+
+/**
+ * Keeps what this process has open from its children, but for the standard handles that they are given. A child takes along what a
+ * shell has opened, such as a lock file or a pipe, and would hold it for as long as it lives.
+ */
+export function keepDescriptors(): void {
+  const { fcntl, ioctl } = Deno.dlopen(LIBRARY, {
+    fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+    ioctl: { parameters: ["i32", "usize"], result: "i32" },
+  }).symbols;
+  for (const descriptor of descriptors()) {
+    if (descriptor <= 2) continue;
+    if (IS_DARWIN) ioctl(descriptor, FIOCLEX);
+    else fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  }
+}
+
+function descriptors(): Iterable<number> {
+  try {
+    return [...Deno.readDirSync("/dev/fd")].map(({ name }) => Number(name));
+  } catch {
+    return Array(DESCRIPTORS_MAX).keys(); // without /proc, in a bare chroot
+  }
 }
 
 /** Has SIGINT and SIGTERM end the process at once, whatever the loop does. */

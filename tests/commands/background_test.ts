@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import config from "../../deno.json" with { type: "json" };
+import { fileURLToPath } from "node:url";
+import { within } from "../e2e/daemon_case.ts";
 import { Folder, run } from "./command_line.ts";
 
 Deno.test("start --background returns with the daemon's address when it serves", async () => {
@@ -86,3 +88,63 @@ Deno.test("start --background leaves a daemon that a killed one's file goes on t
   assert.notEqual(JSON.parse(stdout).pid, first.pid);
   assert.equal((await run(["query", file, "select a from t", "--csv"])).stdout, "a\n1\n");
 });
+
+Deno.test({
+  name: "start --background leaves to the daemon nothing that the shell has open",
+  ignore: Deno.build.os !== "linux", // flock is a command there
+  fn: async () => {
+    await using folder = new Folder();
+    const lock = join(folder.path, "lock");
+    const { pid, said } = await startUnder(
+      'exec 5>&1 9>"$LOCK"; flock -n 9 || exit 9',
+      folder.file("app.db"),
+      { LOCK: lock },
+    );
+    assert.equal(said, "", "the pipe that was 5 is closed");
+    const free = await new Deno.Command("flock", { args: ["-n", lock, "true"] }).output();
+    assert.equal(free.code, 0, "the lock is free");
+    const open = [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) =>
+      linkOf(`/proc/${pid}/fd/${name}`)
+    );
+    assert.ok(!open.includes(lock));
+    assert.equal((await run(["status", folder.file("app.db")])).code, 0);
+  },
+});
+
+/** Starts in the background after `before` in a shell. What comes through its standard output is read to the end. */
+async function startUnder(
+  before: string,
+  file: string,
+  env: Record<string, string>,
+): Promise<{ pid: number; said: string }> {
+  const ready = `${file}.ready`;
+  const main = fileURLToPath(new URL("../../daemon/main.ts", import.meta.url));
+  const child = new Deno.Command("sh", {
+    args: [
+      "-c",
+      `${before}; exec "$0" run -A --quiet "$1" start "$2" --background >"$3"`,
+      Deno.execPath(),
+      main,
+      file,
+      ready,
+    ],
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const said = new Response(child.stdout).text();
+  assert.equal((await child.status).code, 0);
+  return {
+    pid: JSON.parse(Deno.readTextFileSync(ready)).pid,
+    said: await within(20_000, () => said),
+  };
+}
+
+function linkOf(path: string): string {
+  try {
+    return Deno.readLinkSync(path);
+  } catch {
+    return ""; // it was closed meanwhile
+  }
+}
