@@ -12,7 +12,7 @@ import { type Execution, standsAlone } from "./execution.ts";
 import { gone, timeout } from "./failures.ts";
 import type { Semaphore } from "./semaphore.ts";
 import { WRITE_SLOTS } from "./slow_steps.ts";
-import { turn } from "./turn.ts";
+import { rest } from "./turn.ts";
 
 /** Thrown where an execution cannot be done inline; it is to be run again beside the loop. */
 export class NotInline extends Error {}
@@ -128,7 +128,7 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
     let row: boolean;
     try {
       if (performance.now() > turnAt) {
-        await turn();
+        await rest();
         turnAt = performance.now() + LIMITS.stepInlineMs;
       }
       checkTime(drive);

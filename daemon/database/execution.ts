@@ -10,6 +10,7 @@ import type { Expectation } from "../../client/protocol.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import { Script } from "../sqlite/script.ts";
 import { type BindValues, ParameterMismatchError, type Statement } from "../sqlite/statement.ts";
 import { CODE_OF_RESULT } from "./failures.ts";
 import type { Write, WriteStatement } from "./write.ts";
@@ -147,18 +148,19 @@ export function* executeQuery(
 }
 
 function prepareQuery(connection: Connection, sql: string): Statement {
-  const first = prepareForClient(connection, sql);
-  if (first.statement === null) throw new SkylineError("SQL_ERROR", "the SQL is empty");
-  if (!isBlank(connection, first.tail)) {
-    first.statement.finalize();
+  const script = new Script(sql);
+  const statement = prepareForClient(connection, script);
+  if (statement === null) throw new SkylineError("SQL_ERROR", "the SQL is empty");
+  if (!script.isBlank) {
+    statement.finalize();
     throw new SkylineError("SQL_ERROR", "a Query is one statement");
   }
-  if (!first.statement.readOnly) {
-    first.statement.finalize();
+  if (!statement.readOnly) {
+    statement.finalize();
     throw new SkylineError("NOT_READ_ONLY", "the statement would write");
   }
-  connection.cache(sql, first.statement);
-  return first.statement;
+  connection.cache(sql, statement);
+  return statement;
 }
 
 function* executeSql(
@@ -168,35 +170,36 @@ function* executeSql(
 ): Execution<number> {
   const cached = connection.cached(sql);
   if (cached !== undefined) return yield* runStatement(connection, cached, params, rows);
-  const first = prepareForClient(connection, sql);
-  if (first.statement === null && first.tail === "") {
+  const script = new Script(sql);
+  const first = prepareForClient(connection, script);
+  if (first === null && script.isAtEnd) {
     throw new SkylineError("SQL_ERROR", "the SQL is empty");
   }
-  if (first.statement !== null && isBlank(connection, first.tail)) {
+  if (first !== null && script.isBlank) {
     if (sql.length > LIMITS.cachedSqlLengthMax || isVacuum(sql)) {
-      return yield* runOnce(connection, first.statement, params, rows);
+      return yield* runOnce(connection, first, params, rows);
     }
-    connection.cache(sql, first.statement);
-    return yield* runStatement(connection, first.statement, params, rows);
+    connection.cache(sql, first);
+    return yield* runStatement(connection, first, params, rows);
   }
   if (Object.keys(params).length > 0) {
-    first.statement?.finalize();
+    first?.finalize();
     throw new ParameterMismatchError("a script of several statements takes no parameters");
   }
-  return yield* executeScript(connection, first);
+  return yield* executeScript(connection, script, first);
 }
 
-type PreparedForClient = ReturnType<Connection["prepare"]>;
-
-function* executeScript(connection: Connection, first: PreparedForClient): Execution<number> {
+function* executeScript(
+  connection: Connection,
+  script: Script,
+  first: Statement | null,
+): Execution<number> {
   let changes = 0;
-  let next = first;
-  for (;;) {
-    if (next.statement !== null) {
-      changes += yield* runOnce(connection, next.statement, [], new RowCollector(false, 0));
+  for (let statement = first;; statement = prepareForClient(connection, script)) {
+    if (statement !== null) {
+      changes += yield* runOnce(connection, statement, [], new RowCollector(false, 0));
     }
-    if (next.tail === "") return changes;
-    next = prepareForClient(connection, next.tail);
+    if (script.isAtEnd) return changes;
   }
 }
 
@@ -236,24 +239,12 @@ function* runStatement(
   }
 }
 
-function prepareForClient(connection: Connection, sql: string): PreparedForClient {
-  connection.principal = isVacuum(sql) ? "vacuum" : "client";
+function prepareForClient(connection: Connection, script: Script): Statement | null {
+  connection.principal = script.at === 0 && isVacuum(script.rest) ? "vacuum" : "client";
   try {
-    return connection.prepare(sql, { persistent: true });
+    return connection.prepareNext(script, { persistent: true });
   } finally {
     connection.principal = "own";
-  }
-}
-
-function isBlank(connection: Connection, tail: string): boolean {
-  if (tail.trim() === "") return true;
-  try {
-    const { statement, tail: rest } = prepareForClient(connection, tail);
-    statement?.finalize();
-    return statement === null && rest === "";
-  } catch {
-    // It does not stand by itself yet (a script whose first statement makes the table of the second).
-    return false;
   }
 }
 

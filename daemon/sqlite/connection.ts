@@ -14,6 +14,7 @@ import {
 } from "./authorizer.ts";
 import { RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
+import { Script } from "./script.ts";
 import { Statement } from "./statement.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
 
@@ -178,11 +179,20 @@ export class Connection {
    * @throws {SqliteError}
    */
   prepare(sql: string, options: { persistent?: boolean } = {}): Prepared {
-    if (sql.includes("\0")) throw new SqliteError(RESULT.ERROR, "the SQL holds a NUL character");
+    const script = new Script(sql);
+    return { statement: this.prepareNext(script, options), tail: script.rest };
+  }
+
+  /**
+   * Prepares the next statement of a script, and takes it; `null` where white space and comments are all.
+   *
+   * @throws {SqliteError}
+   */
+  prepareNext(script: Script, options: { persistent?: boolean } = {}): Statement | null {
     this.#refusal = null;
     this.#changesSchema = false;
     this.#quickUpTo = Infinity;
-    const text = cString(sql);
+    const text = script.bytes.subarray(script.at);
     const out = new BigUint64Array(2);
     const outBytes = new Uint8Array(out.buffer);
     sqlite().sqlite3_prepare_v3(
@@ -197,16 +207,12 @@ export class Connection {
     if (code !== RESULT.OK) throw this.error(code);
     const handle = Deno.UnsafePointer.create(out[0]);
     const used = Number(out[1] - BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(text))));
-    const tail = used >= text.length - 1 ? "" : decoder.decode(text.subarray(used, -1));
-    const own = tail === "" ? sql : sql.slice(0, -tail.length);
+    const own = script.take(script.at + used);
     if (this.#changesSchema && this.principal === "client" && namesOwn(own)) {
       sqlite().sqlite3_finalize(handle);
       throw new SqliteError(RESULT.AUTH, NAMES_OWN);
     }
-    return {
-      statement: handle === null ? null : new Statement(this, handle, own, this.#quickUpTo),
-      tail,
-    };
+    return handle === null ? null : new Statement(this, handle, own, this.#quickUpTo);
   }
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
@@ -244,14 +250,14 @@ export class Connection {
    * @throws {SqliteError}
    */
   exec(sql: string): void {
-    for (let rest = sql; rest !== "";) {
-      const { statement, tail } = this.prepare(rest);
+    const script = new Script(sql);
+    while (!script.isAtEnd) {
+      const statement = this.prepareNext(script);
       try {
         statement?.run();
       } finally {
         statement?.finalize();
       }
-      rest = tail;
     }
   }
 
@@ -376,7 +382,6 @@ export class Connection {
   }
 }
 
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const dbStatus = new Int32Array(2);
 const dbStatusNow = new Uint8Array(dbStatus.buffer, 0, 4);
 const dbStatusHighest = new Uint8Array(dbStatus.buffer, 4, 4);

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
 import { Clock, driveBeside, driveInline, NotInline } from "../../daemon/database/drivers.ts";
 import { executeWrite } from "../../daemon/database/execution.ts";
@@ -130,4 +132,44 @@ Deno.test("driveBeside() drops no mark while the same SQL is still to run", asyn
   const write = { statements, atomic: true, results: false, deadline, units: 6_000 };
   await driveBeside(executeWrite(connection, write), { connection, costly, deadline });
   assert.deepEqual(connection.get("select count(*) from t"), [2]);
+});
+
+/** Goes to and fro between two sockets of this process, and counts. */
+async function roundTrips(during: () => Promise<unknown>): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on("data", (data) => socket.write(data)).on("error", () => {});
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  await once(socket, "connect");
+  let count = 0;
+  socket.on("data", () => {
+    count++;
+    socket.write("x");
+  });
+  socket.write("x");
+  await once(socket, "data");
+  count = 0;
+  await during();
+  const counted = count;
+  socket.on("error", () => {}).destroy();
+  server.close();
+  await once(server, "close");
+  return counted;
+}
+
+Deno.test("driveBeside() has the sockets read between steps that are cheap", async () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  connection.exec("create table t(v)");
+  const sql = "insert into t values (1)";
+  const statements = Array.from({ length: 20_000 }, () => ({ sql, params: [] }));
+  const deadline = performance.now() + 3_600_000;
+  const write = { statements, atomic: true, results: false, deadline, units: 1_000 };
+  const costly = new CostlyStatements();
+  const count = await withClock(() =>
+    roundTrips(() => driveBeside(executeWrite(connection, write), { connection, costly, deadline }))
+  );
+  // Seen: 16,000 times; with visits to another thread 170 to 470 times; with turns of the loop twice.
+  assert.ok(count >= 1_000, `${count} times`);
 });

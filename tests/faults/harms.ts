@@ -221,10 +221,10 @@ export const HARMS: readonly Harm[] = [
   ),
   again("10 MB of [] as a parameter", (size) => insert([array([], size)])),
   again("10 MB of records as a parameter", (size) => insert([array(RECORD, size)])),
-  open(again("ten scripts of 2,000 inserts", () => ({
+  again("ten scripts of 2,000 inserts", () => ({
     type: "ExecBatch",
     stmts: Array.from({ length: 10 }, () => ({ sql: SCRIPT })),
-  }))),
+  })),
   halfFrames,
   open(unreadAnswers),
   manyConnections,
