@@ -199,6 +199,8 @@ export interface DatabaseStatus {
   readonly rev: number;
   /** `full` or `normal`. */
   readonly durability: string;
+  /** Whether the daemon made the file when it was started, as there was none. */
+  readonly created: boolean;
   /** Writes that wait. */
   readonly queued: number;
   /** Size of their requests in UTF-16 units: bytes, where they are plain ASCII. */
@@ -261,8 +263,32 @@ export interface DaemonStatus {
   readonly sent_bytes: number;
   /** Resident memory in bytes; on Linux also the private part. */
   readonly memory: { readonly rss: number; readonly private?: number };
+  /** What it was started with. */
+  readonly options: DaemonOptions;
   /** The databases that it serves. */
   readonly databases: readonly DatabaseStatus[];
+}
+
+/** What a daemon was started with, in {@link DaemonStatus}. */
+export interface DaemonOptions {
+  /** The second name at which it listens, or `null`. */
+  readonly pipe: string | null;
+  /** `full` or `normal`. */
+  readonly durability: string;
+  /** Whether foreign keys are enforced. */
+  readonly foreign_keys: boolean;
+  /** Whether `-wal` and `-shm` stay at the end. */
+  readonly keep_wal: boolean;
+  /** Size of the log from which on writes are refused, in bytes. */
+  readonly wal_limit_bytes: number;
+  /** For how long nobody must use a file until it is closed, in milliseconds; 0: it stays open. */
+  readonly close_idle_ms: number;
+  /** For how long nobody must be connected until it ends, in milliseconds; 0: it does not. */
+  readonly exit_when_idle_ms: number;
+  /** Absolute path of the log; `null`: standard error. */
+  readonly log_file: string | null;
+  /** `debug`, `info`, `warning` or `error`. */
+  readonly log_level: string;
 }
 
 /** Answer to {@link StatusRequest}. */

@@ -10,11 +10,14 @@ import { endpointOf } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
 import type { PingAnswer } from "../../client/protocol.ts";
 import type { DaemonConfig, StartOptions } from "../process/config.ts";
+import { AlreadyRunningError } from "../process/holder.ts";
 import { keepStandardHandles } from "../process/kernel32.ts";
 import { keepDescriptors } from "../process/libc.ts";
 import { findInstance } from "../process/single_instance.ts";
 import { V8_FLAGS } from "../process/v8_flags.ts";
+import { askStatus } from "./ask_status.ts";
 import { ERROR_PREFIX, EXIT } from "./exit_code.ts";
+import { optionDifferences } from "./option_differences.ts";
 import { print, printError } from "./output.ts";
 
 /** Recovering a large write-ahead log takes seconds; past this something is wrong. */
@@ -25,9 +28,10 @@ const REASON_LENGTH_MAX = 64 * 1024;
 
 /**
  * Starts a daemon that outlives this process and prints where it serves. Does so too when one serves all the files
- * already.
+ * already, and has the options that were asked for.
  *
  * @returns the exit code, that of the daemon where it could not start.
+ * @throws {AlreadyRunningError} when it has others.
  * @throws {SkylineError} `TIMEOUT` when the daemon does not serve within a minute; it is ended then.
  */
 export async function startInBackground(
@@ -41,9 +45,10 @@ export async function startInBackground(
     // Read before the ping: what answers after the child's end is the one that it gave way to.
     const { pid, exitCode } = attempt;
     const answer = await pingAll(config.files);
-    if (answer && (answer.pid === pid || exitCode === EXIT.alreadyRunning)) {
-      print(readyText(config, answer, answer.pid === pid) + "\n");
-      return EXIT.done;
+    if (answer?.pid === pid) return printReady(config, answer, { isOurs: true });
+    if (answer && exitCode === EXIT.alreadyRunning) {
+      await refuseOther(config, answer);
+      return printReady(config, answer, { isOurs: false });
     }
     if (exitCode !== undefined) {
       const holders = exitCode === EXIT.alreadyRunning ? holdersOf(config.files) : "several";
@@ -155,6 +160,13 @@ async function ping(file: string): Promise<PingAnswer | null> {
   }
 }
 
+/** @throws {AlreadyRunningError} when the daemon that serves has not the options that were asked for. */
+async function refuseOther({ files: [path], ...config }: DaemonConfig, { pid }: PingAnswer) {
+  const endpoint = endpointOf(path);
+  const differences = await optionDifferences(endpoint, config);
+  if (differences.length > 0) throw new AlreadyRunningError({ endpoint, pid, path }, differences);
+}
+
 /** How many daemons serve the files: `several` also where one serves some of them. */
 function holdersOf(files: readonly string[]): "none" | "one" | "several" {
   const [pid, ...others] = new Set(files.map((file) => findInstance(file)?.pid));
@@ -162,14 +174,24 @@ function holdersOf(files: readonly string[]): "none" | "one" | "several" {
   return pid === undefined ? "none" : "one";
 }
 
-function readyText(config: DaemonConfig, { pid, version }: PingAnswer, isOurs: boolean): string {
+async function printReady(
+  config: DaemonConfig,
+  { pid, version }: PingAnswer,
+  { isOurs }: { isOurs: boolean },
+): Promise<number> {
   const databases = config.files.map((path) => ({ path, endpoint: endpointOf(path) }));
-  return JSON.stringify({
-    endpoint: databases[0].endpoint,
+  const { endpoint } = databases[0];
+  const status = await askStatus(endpoint);
+  const created = isOurs ? status?.databases.filter((each) => each.created) ?? [] : [];
+  const ready = {
+    endpoint,
     pid,
     version,
-    // Where one that ran already writes its log is not known here.
-    log: isOurs ? config.logFile ?? null : null,
+    log: status?.options?.log_file ?? null,
     ...(databases.length > 1 && { databases }),
-  });
+    // So that a path with a typing error is noticed.
+    ...(created.length > 0 && { created: created.map(({ path }) => path) }),
+  };
+  print(JSON.stringify(ready) + "\n");
+  return EXIT.done;
 }

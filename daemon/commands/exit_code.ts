@@ -70,6 +70,9 @@ const COMMAND_HINTS: { readonly [K in ErrorCode]?: string } = {
 };
 
 function hintOf(error: unknown): string | undefined {
+  if (error instanceof AlreadyRunningError && error.differs) {
+    return `Leave these options out to use it as it runs; or end it with shutdown "${error.path}", then start again.`;
+  }
   if (error instanceof AlreadyRunningError) {
     return `skylinedb-daemon status "${error.path}" shows it, shutdown "${error.path}" ends it.`;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DaemonConfig } from "../process/config.ts";
+import { AlreadyRunningError } from "../process/holder.ts";
 import { endAtSignals, failPastFileSizeLimit, ignoreHangup } from "../process/libc.ts";
 import { type OpenLog, openLog } from "../process/log.ts";
 import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
@@ -21,15 +22,26 @@ export async function start(config: DaemonConfig): Promise<number> {
   const { startDaemon } = await import("../server/daemon.ts");
   try {
     const daemon = await startDaemon(config, log);
-    for (const { path, endpoint } of daemon.databases) tell(`Serving ${path} at ${endpoint}\n`);
+    for (const { path, endpoint, created } of daemon.databases) {
+      if (created) tell(`Created ${path}\n`);
+      tell(`Serving ${path} at ${endpoint}\n`);
+    }
     endOnSignal(daemon, log, { rotates });
     await daemon.stopped;
-  } catch (error) {
+  } catch (thrown) {
+    const error = await withDifferences(thrown, config);
     // Standard error is told by the caller; the file would else end without a reason.
     if (config.logFile) log.error("The daemon ends", { error });
     throw error;
   }
   return EXIT.done;
+}
+
+/** The error, which says in what the daemon that serves already differs from what was asked for. */
+async function withDifferences(error: unknown, config: DaemonConfig): Promise<unknown> {
+  if (!(error instanceof AlreadyRunningError) || config.asked.length === 0) return error;
+  const { optionDifferences } = await import("./option_differences.ts");
+  return new AlreadyRunningError(error, await optionDifferences(error.endpoint, config));
 }
 
 /** The signals that end the daemon. SIGHUP says that the terminal or the console is closed; `nohup` asks for it to be ignored. */

@@ -13,10 +13,17 @@ import { type Unfit, unfitFileSystem, unfitPath } from "../process/file_system.t
  * Nothing else is created, and nothing at all where it would be refused.
  *
  * @param refuseAt throws where nothing may be created at a real path, though nothing is there.
+ * @param created is told when this call has made the file.
  * @throws {SkylineError} `CANNOT_OPEN`, saying what is in the way.
  */
-export function prepareFile(path: string, refuseAt: (realPath: string) => void = () => {}): string {
-  return realPath(path, (absolute) => createIn(dirname(absolute), absolute, refuseAt));
+export function prepareFile(
+  path: string,
+  refuseAt: (realPath: string) => void = () => {},
+  created: () => void = () => {},
+): string {
+  return realPath(path, (absolute) => {
+    if (createIn(dirname(absolute), absolute, refuseAt)) created();
+  });
 }
 
 /**
@@ -47,7 +54,8 @@ function realPath(path: string, missing: (absolute: string) => void): string {
   }
 }
 
-function createIn(folder: string, path: string, refuseAt: (realPath: string) => void): void {
+/** False where another start was first. */
+function createIn(folder: string, path: string, refuseAt: (realPath: string) => void): boolean {
   if (statOrNull(folder) === null) {
     throw cannotOpen(path, `folder ${folder} does not exist`, "Create the folder first");
   }
@@ -58,15 +66,17 @@ function createIn(folder: string, path: string, refuseAt: (realPath: string) => 
     refuseLog(path);
   } catch (error) {
     // Another start has made it since it was looked for: nothing was moved.
-    if (statOrNull(path) !== null) return;
+    if (statOrNull(path) !== null) return false;
     throw error;
   }
   // Nothing of SQLite's is open on a file that did not exist: closing a descriptor drops no locks.
   try {
     Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
+    return true;
   } catch (error) {
-    // Another start was first; which of the two serves it, the lock decides.
+    // Which of the two serves it, the lock decides.
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    return false;
   }
 }
 

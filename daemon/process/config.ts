@@ -5,12 +5,25 @@
  */
 import { resolve } from "node:path";
 import { endpointOfName } from "../../client/endpoint.ts";
+import type { DaemonOptions } from "../../client/protocol.ts";
 import { LIMITS } from "./limits.ts";
 
 /** Severities of the log, from the least. */
 export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 /** A severity of the log. */
 export type LogLevel = typeof LOG_LEVELS[number];
+
+/** The options by their names on the command line, without those of the start alone. */
+export type OptionName =
+  | "pipe"
+  | "durability"
+  | "foreign-keys"
+  | "keep-wal"
+  | "wal-limit"
+  | "close-idle"
+  | "exit-when-idle"
+  | "log-file"
+  | "log-level";
 
 /** What a daemon is started with. */
 export interface DaemonConfig {
@@ -36,6 +49,8 @@ export interface DaemonConfig {
   readonly logFile?: string;
   /** The least severity that is logged. */
   readonly logLevel: LogLevel;
+  /** The options that were given, typed or by the environment; the others have their defaults. */
+  readonly asked: readonly OptionName[];
 }
 
 /** The options as they were typed. What was not given is taken from the environment, then from the defaults. */
@@ -80,10 +95,11 @@ export function daemonConfig(
   options: StartOptions,
   environment: Environment = (name) => Deno.env.get(name),
 ): DaemonConfig {
-  const read = (typed: string | undefined, option: string): Setting => {
-    if (typed !== undefined) return { name: `--${option}`, value: typed };
-    const name = `SKYLINEDB_${option.toUpperCase().replaceAll("-", "_")}`;
-    return { name, value: environment(name) || undefined };
+  const asked: OptionName[] = [];
+  const read = (typed: string | undefined, option: OptionName): Setting => {
+    const setting = settingOf(typed, option, environment);
+    if (setting.value !== undefined) asked.push(option);
+    return setting;
   };
   const pipe = read(options.pipe, "pipe");
   const logFile = read(options.logFile, "log-file").value;
@@ -97,13 +113,29 @@ export function daemonConfig(
     ...(pipe.value !== undefined && { pipe: pipe.value }),
     durability: choice(read(options.durability, "durability"), ["full", "normal"], "full"),
     foreignKeys: isOn(read(options.foreignKeys, "foreign-keys"), true),
-    keepWal: options.keepWal ?? isOn(read(undefined, "keep-wal"), false),
+    keepWal: isOn(read(options.keepWal ? "on" : undefined, "keep-wal"), false),
     walLimitBytes: walLimit(read(options.walLimit, "wal-limit")),
     closeIdleMs: idleMs(read(options.closeIdle, "close-idle"), LIMITS.idleMs.closeDefault),
     exitWhenIdleMs: idleMs(read(options.exitWhenIdle, "exit-when-idle"), 0),
     background: options.background ?? false,
     ...(logFile !== undefined && { logFile: resolve(logFile) }),
     logLevel: choice(read(options.logLevel, "log-level"), LOG_LEVELS, "info"),
+    asked,
+  };
+}
+
+/** What a daemon was started with, as its status tells it. */
+export function optionsOf(config: Omit<DaemonConfig, "files">): DaemonOptions {
+  return {
+    pipe: config.pipe ?? null,
+    durability: config.durability,
+    foreign_keys: config.foreignKeys,
+    keep_wal: config.keepWal,
+    wal_limit_bytes: config.walLimitBytes,
+    close_idle_ms: config.closeIdleMs,
+    exit_when_idle_ms: config.exitWhenIdleMs,
+    log_file: config.logFile ?? null,
+    log_level: config.logLevel,
   };
 }
 
@@ -111,6 +143,16 @@ export function daemonConfig(
 interface Setting {
   readonly name: string;
   readonly value: string | undefined;
+}
+
+function settingOf(
+  typed: string | undefined,
+  option: OptionName,
+  environment: Environment,
+): Setting {
+  if (typed !== undefined) return { name: `--${option}`, value: typed };
+  const name = `SKYLINEDB_${option.toUpperCase().replaceAll("-", "_")}`;
+  return { name, value: environment(name) || undefined };
 }
 
 function choice<const T extends string>(setting: Setting, taken: readonly T[], otherwise: T): T {
@@ -169,6 +211,13 @@ export function durationMs(option: string, text: string, maxMs: number): number 
   );
 }
 
+/** A length of time as it is written on the command line, such as `5m`; 0 is `off`. */
+export function timeOption(ms: number): string {
+  if (ms === 0) return "off";
+  const unit = (["h", "m", "s", "ms"] as const).find((each) => ms % UNIT_MS[each] === 0)!;
+  return `${ms / UNIT_MS[unit]}${unit}`;
+}
+
 /** 0 when it is off. A number without a unit is refused: who writes 30 means minutes, perhaps, but no milliseconds. */
 function idleMs({ name, value }: Setting, otherwise: number): number {
   if (value === undefined) return otherwise;
@@ -212,6 +261,13 @@ export function sizeBytes(option: string, text: string, min: number, max: number
     }`,
     "Write bytes, or a number with a unit: 64MiB, 500MB, 1GiB.",
   );
+}
+
+/** A size as it is written on the command line, such as `64MiB`. */
+export function sizeOption(bytes: number): string {
+  const units = Object.entries(UNIT_BYTES).toSorted(([, a], [, b]) => b - a);
+  const [unit, size] = units.find(([, each]) => bytes % each === 0) ?? ["", 1];
+  return `${bytes / size}${unit}`;
 }
 
 function binarySize(bytes: number): string {

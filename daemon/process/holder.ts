@@ -41,14 +41,15 @@ export class AlreadyRunningError extends Error {
   readonly pid: number;
   /** The path by which it serves the file. */
   readonly path: string;
+  /** Whether it has other options than this start asks for. */
+  readonly differs: boolean;
 
-  /** Makes the error that names `holder`. */
-  constructor(holder: Holder) {
-    super(
-      `A daemon${
-        holder.pid ? ` (pid ${holder.pid})` : ""
-      } serves ${holder.path} already, at ${holder.endpoint}`,
-    );
+  /** Makes the error that names `holder`, and in what it differs from what a start asks for. */
+  constructor(holder: Holder, differences: readonly string[] = []) {
+    const { pid, path, endpoint } = holder;
+    const others = differences.length > 0 ? `, with other options: ${differences.join("; ")}` : "";
+    super(`A daemon${pid ? ` (pid ${pid})` : ""} serves ${path} already, at ${endpoint}${others}`);
+    this.differs = differences.length > 0;
     this.endpoint = holder.endpoint;
     this.pid = holder.pid;
     this.path = holder.path;

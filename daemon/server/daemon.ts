@@ -8,7 +8,7 @@ import { SkylineError } from "../../client/errors.ts";
 import { IdleTimer } from "../../client/idle_timer.ts";
 import { Database } from "../database/database.ts";
 import { cannotOpen, prepareFile } from "../database/database_file.ts";
-import type { DaemonConfig } from "../process/config.ts";
+import { type DaemonConfig, optionsOf } from "../process/config.ts";
 import { fileIdentity } from "../process/file_identity.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
@@ -41,6 +41,7 @@ interface ServedFile extends Served {
 
 /** A daemon that serves. */
 export class Daemon implements Host {
+  readonly #config: DaemonConfig;
   readonly #log: Log;
   readonly #files: ServedFile[] = [];
   readonly #startedAt = performance.now();
@@ -57,7 +58,8 @@ export class Daemon implements Host {
   /** Settles when everything is closed and every answer is sent. */
   readonly stopped: Promise<void> = new Promise((resolve) => this.#resolveStopped = resolve);
 
-  private constructor({ exitWhenIdleMs }: DaemonConfig, log: Log) {
+  private constructor(config: DaemonConfig, log: Log) {
+    this.#config = config;
     this.#log = log;
     this.#presence = new Presence(() => this.#tell(), log);
     this.#idleMemory = new IdleMemory({
@@ -65,8 +67,8 @@ export class Daemon implements Host {
       release: () => this.#files.forEach(({ database }) => database.releaseMemory()),
       onGivenBack: () => log.debug("Memory given back", { private: privateBytes() }),
     });
-    this.#idleExit = new IdleTimer(exitWhenIdleMs, () => this.#activity(), () => {
-      log.info("Asked to end when nobody is connected", { forMs: exitWhenIdleMs });
+    this.#idleExit = new IdleTimer(config.exitWhenIdleMs, () => this.#activity(), () => {
+      log.info("Asked to end when nobody is connected", { forMs: config.exitWhenIdleMs });
       this.shutdown().catch((error) => log.error("Shutting down failed", { error }));
     });
   }
@@ -76,8 +78,9 @@ export class Daemon implements Host {
     const daemon = new Daemon(config, log);
     daemon.#warnOfOldSqlite();
     try {
-      const paths = config.files.map((file) => prepareFile(file, refuseMoved));
-      for (const path of new Set(paths)) await daemon.#serve(path, config);
+      const made = new Set<string>();
+      const paths = config.files.map((file) => daemon.#prepare(file, made));
+      for (const path of new Set(paths)) await daemon.#serve(path, made.has(path));
     } catch (error) {
       await daemon.#closeAll();
       throw error;
@@ -86,6 +89,17 @@ export class Daemon implements Host {
     daemon.#presence.start();
     daemon.#idleMemory.note();
     return daemon;
+  }
+
+  /** Has a file be there, and adds it to `made` where it had to be made. */
+  #prepare(file: string, made: Set<string>): string {
+    let created = false;
+    const path = prepareFile(file, refuseMoved, () => created = true);
+    if (created) {
+      made.add(path);
+      this.#log.info("Created", { database: path });
+    }
+    return path;
   }
 
   /** Lets others find what is served, whatever somebody has removed. */
@@ -106,7 +120,8 @@ export class Daemon implements Host {
     );
   }
 
-  async #serve(path: string, config: DaemonConfig): Promise<void> {
+  async #serve(path: string, created: boolean): Promise<void> {
+    const config = this.#config;
     const endpoint = socketPlace(endpointOf(path));
     const holder = { endpoint, pid: Deno.pid, path };
     const instance = await acquire(path, holder);
@@ -136,7 +151,7 @@ export class Daemon implements Host {
       get endpoint() {
         return listeners[0]?.endpoint ?? endpoint;
       },
-      ...{ database, path, instance, listeners },
+      ...{ database, path, created, instance, listeners },
       ...{ writeTimes: new RecentHistogram(), queryTimes: new RecentHistogram() },
     };
     this.#files.push(file);
@@ -169,7 +184,7 @@ export class Daemon implements Host {
   }
 
   /** The files that are served, and where. */
-  get databases(): readonly { readonly path: string; readonly endpoint: string }[] {
+  get databases(): readonly Pick<Served, "path" | "endpoint" | "created">[] {
     return this.#files;
   }
 
@@ -181,6 +196,7 @@ export class Daemon implements Host {
     return statusFields(this.#files, {
       startedAt: this.#startedAt,
       closedTraffic: this.#closedTraffic,
+      options: optionsOf(this.#config),
     });
   }
 

@@ -28,6 +28,8 @@ export interface Served {
   /** The file's real path. */
   readonly path: string;
   readonly endpoint: string;
+  /** Whether the start made the file. */
+  readonly created: boolean;
   /** Milliseconds from arrival to answer, of requests that were committed. */
   readonly writeTimes: RecentHistogram;
   /** Milliseconds from arrival to answer, of queries that succeeded. */

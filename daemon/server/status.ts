@@ -5,6 +5,7 @@
  */
 import type {
   ConnectionStatus,
+  DaemonOptions,
   DatabaseStatus,
   Distribution,
   Distributions,
@@ -28,9 +29,10 @@ export interface ServedAt extends Served {
 /** The fields of the answer to `Status`; `startedAt` is on the clock of `performance.now()`. */
 export function statusFields(
   files: readonly ServedAt[],
-  { startedAt, closedTraffic }: {
+  { startedAt, closedTraffic, options }: {
     readonly startedAt: number;
     readonly closedTraffic: ClosedTraffic;
+    readonly options: DaemonOptions;
   },
 ): Omit<StatusAnswer, "status"> {
   const now = performance.now();
@@ -52,6 +54,7 @@ export function statusFields(
     received_bytes: traffic.receivedBytes,
     sent_bytes: traffic.sentBytes,
     memory: { rss: Deno.memoryUsage().rss, private: privateBytes() },
+    options,
     databases: files.map((file, i) => {
       const listed = sessions[i].slice(0, left);
       left -= listed.length;
@@ -65,7 +68,7 @@ function connectionsOf(sessions: readonly Session[], now: number): ConnectionSta
 }
 
 function databaseStatus(
-  { database, path, endpoint, writeTimes, queryTimes }: Served,
+  { database, path, endpoint, created, writeTimes, queryTimes }: Served,
   connections: number,
   listed: readonly ConnectionStatus[],
   now: number,
@@ -78,6 +81,7 @@ function databaseStatus(
     lost: figures.lost?.message ?? null,
     rev: figures.rev,
     durability: database.durability,
+    created,
     queued: figures.queued,
     queued_units: figures.queuedUnits,
     writes: figures.writes,

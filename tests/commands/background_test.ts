@@ -23,7 +23,8 @@ Deno.test("start --background returns with the daemon's address when it serves",
   assert.equal(stderr, "");
   assert.equal(stdout.indexOf("\n"), stdout.length - 1, "it is one line");
   const ready = JSON.parse(stdout);
-  assert.deepEqual(Object.keys(ready), ["endpoint", "pid", "version", "log"]);
+  assert.deepEqual(Object.keys(ready), ["endpoint", "pid", "version", "log", "created"]);
+  assert.deepEqual(ready.created, [file]);
   assert.equal(ready.endpoint, (await run(["endpoint", file])).stdout.trim());
   assert.equal(ready.version, config.version);
   assert.equal(ready.log, log);
@@ -35,9 +36,14 @@ Deno.test("start --background returns the daemon that serves when one does", asy
   await using folder = new Folder();
   const file = folder.file("app.db");
   const first = await run(["start", file, "--background"]);
-  const second = await run([file, "--background"]);
-  assert.equal(second.code, 0, second.stderr);
-  assert.equal(second.stdout, first.stdout);
+  const same = [[], ["--durability", "full", "--wal-limit", "1024MiB", "--close-idle", "300s"]];
+  for (const options of same) {
+    const second = await run([file, "--background", ...options]);
+    assert.equal(second.code, 0, second.stderr);
+    // That one has not made the file.
+    const { created: _, ...ready } = JSON.parse(first.stdout);
+    assert.deepEqual(JSON.parse(second.stdout), ready);
+  }
 });
 
 Deno.test("start --background makes one daemon when several start at once", async () => {
@@ -47,7 +53,9 @@ Deno.test("start --background makes one daemon when several start at once", asyn
     Array.from({ length: 6 }, () => run(["start", file, "--background"])),
   );
   assert.deepEqual(outcomes.map(({ code, stderr }) => [code, stderr]), outcomes.map(() => [0, ""]));
-  assert.equal(new Set(outcomes.map(({ stdout }) => stdout)).size, 1);
+  const ready = outcomes.map(({ stdout }) => JSON.parse(stdout));
+  assert.equal(new Set(ready.map(({ pid }) => pid)).size, 1);
+  assert.equal(ready.filter(({ created }) => created).length, 1);
 });
 
 Deno.test("start --background names every database when there are several", async () => {

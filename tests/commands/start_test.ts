@@ -13,8 +13,28 @@ Deno.test("start prints where it serves and logs events when it is given a file 
   assert.equal((await run(["shutdown", file])).code, 0);
   const { code, stdout, stderr } = await daemon.ended();
   assert.equal(code, 0);
-  assert.equal(stdout, `Serving ${file} at ${endpoint}\n`);
+  assert.equal(stdout, `Created ${file}\nServing ${file} at ${endpoint}\n`);
   assert.match(stderr, /^\d{4}-\d\d-\d\dT[\d:.]+Z info +skylinedb: Serving .*\n/m);
+});
+
+Deno.test("start says Created of the files alone that it made, an empty one was there", async () => {
+  await using folder = new Folder();
+  const [empty, old, made] = ["empty.db", "old.db", "made.db"].map((name) => folder.file(name));
+  Deno.writeTextFileSync(empty, "");
+  await using first = new Foreground(["start", old]);
+  await first.ready(old);
+  assert.equal((await run(["shutdown", old])).code, 0);
+  await using daemon = new Foreground(["start", empty, old, made]);
+  await daemon.ready(made);
+  const { databases } = JSON.parse((await run(["status", made, "--json"])).stdout);
+  assert.equal((await run(["shutdown", made])).code, 0);
+  const { stdout, stderr } = await daemon.ended();
+  assert.deepEqual(stdout.match(/^Created .*/mg), [`Created ${made}`]);
+  assert.equal(stderr.match(/Created/g)?.length, 1, stderr);
+  assert.deepEqual(
+    databases.map(({ path, created }: { path: string; created: boolean }) => [path, created]),
+    [[empty, false], [old, false], [made, true]],
+  );
 });
 
 Deno.test("start serves under a second name when it is given --pipe", async () => {
@@ -60,6 +80,35 @@ Deno.test("start names the daemon that has the file, exit code 3, when one serve
   assert.equal(stdout, "");
   assert.match(stderr, new RegExp(`^error: A daemon \\(pid ${daemon.pid}\\) serves `, "m"));
   assert.ok(stderr.includes(`, at ${endpoint}\nhint: `), stderr);
+});
+
+Deno.test("start names the options that a daemon runs without, exit code 3, when it is asked for others", async () => {
+  await using folder = new Folder();
+  const file = folder.file("app.db");
+  const log = join(folder.path, "app.log");
+  await using daemon = new Foreground(["start", file, "--durability", "normal", "--keep-wal"]);
+  await daemon.ready(file);
+  const others = [
+    ...["--durability", "full", "--wal-limit", "64MiB", "--close-idle", "90s"],
+    ...["--exit-when-idle", "2h", "--foreign-keys", "off", "--keep-wal", "--log-file", log],
+  ];
+  const endpoint = (await run(["endpoint", file])).stdout.trim();
+  const expected =
+    `error: A daemon (pid ${daemon.pid}) serves ${file} already, at ${endpoint}, with other options: ` +
+    `--log-file is standard error, not ${log}; --durability is normal, not full; ` +
+    "--foreign-keys is on, not off; --wal-limit is 1GiB, not 64MiB; --close-idle is 5m, not 90s; " +
+    "--exit-when-idle is off, not 2h\nhint: ";
+  for (const background of [[], ["--background"]]) {
+    const { code, stdout, stderr } = await run(["start", file, ...others, ...background]);
+    assert.equal(code, 3);
+    assert.equal(stdout, "");
+    assert.ok(stderr.startsWith(expected), stderr);
+  }
+  // The environment asks too, and what is the same is no difference.
+  const env = { SKYLINEDB_DURABILITY: "full", SKYLINEDB_KEEP_WAL: "on" };
+  const { code, stderr } = await run(["start", file], { env });
+  assert.equal(code, 3);
+  assert.match(stderr, /with other options: --durability is normal, not full\n/);
 });
 
 Deno.test("start says why, exit code 5, when the database cannot be opened", async () => {

@@ -9,6 +9,7 @@ import type {
   DatabaseStatus,
   Distributions,
 } from "../../client/protocol.ts";
+import { daemonConfig, optionsOf } from "../../daemon/process/config.ts";
 
 const NOTHING = { count: 0, sum: 0, p50: 0, p99: 0, max: 0 };
 const NEVER: Distributions = { last_minute: NOTHING, total: NOTHING };
@@ -22,6 +23,7 @@ export function databaseStatus(others: Partial<DatabaseStatus> = {}): DatabaseSt
     lost: null,
     rev: 7,
     durability: "full",
+    created: false,
     queued: 0,
     queued_units: 0,
     writes: 0,
@@ -96,6 +98,7 @@ export function daemonStatus(
     received_bytes: 210_000_000,
     sent_bytes: 98_000_000,
     memory: { rss: 52_000_000 },
+    options: optionsOf(daemonConfig(["/data/app.db"], {}, () => undefined)),
     databases,
     ...others,
   };

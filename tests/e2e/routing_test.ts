@@ -35,6 +35,7 @@ daemonTest("Ping and Status tell about the daemon and its database", async (it) 
     lost: null,
     rev: 1,
     durability: "full",
+    created: true,
     queued: 0,
     queued_units: 0,
     writes: 1,

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
-import { daemonConfig, durationMs, sizeBytes, UsageError } from "../../daemon/process/config.ts";
+import {
+  daemonConfig,
+  durationMs,
+  type OptionName,
+  sizeBytes,
+  sizeOption,
+  timeOption,
+  UsageError,
+} from "../../daemon/process/config.ts";
 
 const EMPTY = () => undefined;
 
@@ -15,6 +23,7 @@ Deno.test("daemonConfig() returns absolute files and the defaults when nothing e
     exitWhenIdleMs: 0,
     background: false,
     logLevel: "info",
+    asked: [],
   });
 });
 
@@ -30,6 +39,12 @@ const ENVIRONMENT: Record<string, string> = {
   SKYLINEDB_LOG_LEVEL: "debug",
 };
 
+/** All options, in the order in which they are read. */
+const ALL: OptionName[] = [
+  ...["pipe", "log-file", "durability", "foreign-keys", "keep-wal", "wal-limit"] as const,
+  ...["close-idle", "exit-when-idle", "log-level"] as const,
+];
+
 Deno.test("daemonConfig() takes from the environment what was not typed", () => {
   assert.deepEqual(daemonConfig(["app.db"], {}, (name) => ENVIRONMENT[name]), {
     files: [resolve("app.db")],
@@ -43,7 +58,17 @@ Deno.test("daemonConfig() takes from the environment what was not typed", () => 
     background: false,
     logFile: resolve("app.log"),
     logLevel: "debug",
+    asked: ALL,
   });
+});
+
+Deno.test("sizeOption() and timeOption() write what sizeBytes() and durationMs() read", () => {
+  const sizes = [1024 ** 3, 500e6, 64 * 1024 ** 2, 16_777_217, 2 * 1024 ** 4];
+  assert.deepEqual(sizes.map(sizeOption), ["1GiB", "500MB", "64MiB", "16777217", "2TiB"]);
+  for (const size of sizes) assert.equal(sizeBytes("", sizeOption(size), 1, 1024 ** 5), size);
+  assert.deepEqual([0, 300_000, 90_000, 7_200_000, 1_500].map(timeOption), [
+    ...["off", "5m", "90s", "2h", "1500ms"],
+  ]);
 });
 
 Deno.test("daemonConfig() takes what was typed when the environment says something else", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { WIRE_LIMITS } from "../../client/limits.ts";
+import { daemonConfig, optionsOf } from "../../daemon/process/config.ts";
 import { LIMITS } from "../../daemon/process/limits.ts";
 import { RecentHistogram } from "../../daemon/process/recent_histogram.ts";
 import { type ServedAt, statusFields } from "../../daemon/server/status.ts";
@@ -29,7 +30,11 @@ function file(connections: number): ServedAt {
 
 Deno.test("statusFields() lists as many connections as fit into a frame, and counts all", () => {
   const files = Array.from({ length: 100 }, () => file(240));
-  const status = statusFields(files, { startedAt: 0, closedTraffic: new ClosedTraffic() });
+  const status = statusFields(files, {
+    startedAt: 0,
+    closedTraffic: new ClosedTraffic(),
+    options: optionsOf(daemonConfig(["a.db"], {}, () => undefined)),
+  });
   assert.equal(status.connections, 24_000);
   assert.ok(status.databases.every(({ connections }) => connections === 240));
   const listed = status.databases.flatMap(({ open_connections }) => open_connections);
