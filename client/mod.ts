@@ -18,6 +18,7 @@ export { type ErrorCode, type ErrorDetails, type Retry, SkylineError } from "./e
 export type { BatchOptions, CallOptions, ConnectOptions, WriteOptions } from "./options.ts";
 export type {
   ConnectionStatus,
+  DaemonOptions,
   DaemonStatus,
   DatabaseStatus,
   Distribution,
