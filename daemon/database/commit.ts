@@ -68,6 +68,8 @@ export interface CommitOptions {
    * @throws when that fails too.
    */
   reopen(): Promise<void>;
+  /** What queries take for their plans has changed: see `Readers.renew`. */
+  analyzed(): void;
   /** After the files changed: opens the database again if that is safe; if not, its revision stays as it was. */
   rescue(trouble: FileTrouble): Promise<void>;
 }
@@ -131,6 +133,7 @@ export class Commit {
     const trouble = this.writer.files.check();
     if (trouble) throw new FilesChanged(trouble);
     this.writer.once.committed();
+    this.#tellAnalyzed();
     const size = revision - this.writer.revision;
     this.writer.revision = revision;
     this.counts.groups++;
@@ -140,6 +143,13 @@ export class Commit {
     this.times.record(took, now);
     // Some keep only that a request was answered; and the statements of one that is not atomic share its revision.
     if (size > 0) this.groupSizes.record(size, now);
+  }
+
+  #tellAnalyzed(): void {
+    const { connection } = this.writer;
+    if (!connection.hasAnalyzed) return;
+    connection.hasAnalyzed = false;
+    this.#options.analyzed();
   }
 
   /**

@@ -89,6 +89,7 @@ export class Database {
       log: options.log,
       writer: () => this.#file.writer,
       reopen: () => this.#file.reopen(),
+      analyzed: () => this.#file.readers.renew(),
       rescue: (trouble) => this.#file.rescue(trouble),
     });
     const costly = new CostlyStatements();
@@ -207,6 +208,7 @@ export class Database {
 
   #maintain(): void | Promise<void> {
     const { isOpen, lost, writer, checkpoints, readers } = this.#file;
+    if (this.#file.isMendDue && !lost) return this.#file.mend();
     if (!isOpen || lost) return;
     readers.endLast();
     if (this.#isReleaseDue) releaseMemory(writer);

@@ -139,8 +139,9 @@ export function* executeQuery(
 ): Execution<QueryResult> {
   const rows = new RowCollector(true, RESULTS_BYTES_MAX);
   try {
-    const statement = connection.cached(sql) ?? prepareQuery(connection, sql);
-    yield* runStatement(connection, statement, params, rows);
+    const cached = connection.cached(sql);
+    if (cached !== undefined) yield* runStatement(connection, cached, params, rows);
+    else yield* runFirst(connection, sql, prepareQuery(connection, sql), params, rows);
     return { columns: rows.columns ?? "[]", rows: rows.rows };
   } catch (error) {
     throw statementError(error, 0);
@@ -159,7 +160,6 @@ function prepareQuery(connection: Connection, sql: string): Statement {
     statement.finalize();
     throw new SkylineError("NOT_READ_ONLY", "the statement would write");
   }
-  connection.cache(sql, statement);
   return statement;
 }
 
@@ -176,11 +176,7 @@ function* executeSql(
     throw new SkylineError("SQL_ERROR", "the SQL is empty");
   }
   if (first !== null && script.isBlank) {
-    if (sql.length > LIMITS.cachedSqlLengthMax || isVacuum(sql)) {
-      return yield* runOnce(connection, first, params, rows);
-    }
-    connection.cache(sql, first);
-    return yield* runStatement(connection, first, params, rows);
+    return yield* runFirst(connection, sql, first, params, rows);
   }
   if (Object.keys(params).length > 0) {
     first?.finalize();
@@ -201,6 +197,21 @@ function* executeScript(
     }
     if (script.isAtEnd) return changes;
   }
+}
+
+/** Runs what has just been prepared of this SQL, and keeps it for the next time where that serves. */
+function* runFirst(
+  connection: Connection,
+  sql: string,
+  statement: Statement,
+  params: BindValues,
+  rows: RowCollector,
+): Execution<number> {
+  if (sql.length > LIMITS.cachedSqlLengthMax || isVacuum(sql) || isFixedByPrepare(sql)) {
+    return yield* runOnce(connection, statement, params, rows);
+  }
+  connection.cache(sql, statement);
+  return yield* runStatement(connection, statement, params, rows);
 }
 
 function* runOnce(
@@ -240,7 +251,10 @@ function* runStatement(
 }
 
 function prepareForClient(connection: Connection, script: Script): Statement | null {
-  connection.principal = script.at === 0 && isVacuum(script.rest) ? "vacuum" : "client";
+  const isFirst = script.at === 0;
+  // To prepare looks at no file: without this it would take the schema as it was before another program changed it.
+  if (isFirst && isFixedByPrepare(script.rest)) connection.get(READ_SCHEMA);
+  connection.principal = isFirst && isVacuum(script.rest) ? "vacuum" : "client";
   try {
     return connection.prepareNext(script, { persistent: true });
   } finally {
@@ -252,11 +266,22 @@ function prepareForClient(connection: Connection, script: Script): Statement | n
 const BLANK = String.raw`(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*`;
 const VACUUM = new RegExp(String.raw`^${BLANK}VACUUM\b[^;]*(?:;${BLANK})?$`, "i");
 const SCHEMA_CHANGE = new RegExp(String.raw`^${BLANK}(?:CREATE|DROP|ALTER)\b`, "i");
+/** Whatever it reads, SQLite looks first whether another program has changed the schema. */
+const READ_SCHEMA = "SELECT 1 FROM main.sqlite_master LIMIT 0";
+const FIXED_BY_PREPARE = new RegExp(String.raw`^${BLANK}(?:EXPLAIN|PRAGMA)\b`, "i");
 const STANDS_ALONE = new RegExp(String.raw`^${BLANK}(?:VACUUM|REINDEX)\b`, "i");
 
 /** Whether the SQL is a VACUUM and nothing else: it runs outside a transaction only, where a script must not. */
 export function isVacuum(sql: string): boolean {
   return mayStartWith(sql, "v") && VACUUM.test(sql);
+}
+
+/**
+ * Whether the SQL starts with what SQLite answers from the schema as it was when it prepared it: the plan of an EXPLAIN, and
+ * some PRAGMAs.
+ */
+function isFixedByPrepare(sql: string): boolean {
+  return mayStartWith(sql, "ep") && FIXED_BY_PREPARE.test(sql);
 }
 
 /** Whether the SQL starts with what is long by nature and hardly looks at the progress handler. */

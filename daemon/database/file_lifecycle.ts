@@ -55,6 +55,7 @@ export class FileLifecycle {
   #isUnused = false;
   /** The files were found to have changed by somebody who could do nothing about it. */
   #isSuspect = false;
+  #isMendDue = false;
   #lost: SkylineError | undefined;
 
   /** Of the file at `path`, which `writer` has open. */
@@ -74,7 +75,16 @@ export class FileLifecycle {
       checkFiles: () => this.#checkFiles(),
       wake: options.wake,
     });
-    this.readers = new Readers(path, () => this.#checkFiles(), () => this.#writer.revision);
+    this.readers = new Readers({
+      path,
+      settings: options,
+      checkFiles: () => this.#checkFiles(),
+      revision: () => this.#writer.revision,
+      mend: () => {
+        this.#isMendDue = true;
+        options.wake();
+      },
+    });
   }
 
   /** The writer; the last one, while the file is closed. */
@@ -191,6 +201,26 @@ export class FileLifecycle {
     this.open();
   }
 
+  /** Whether a query found that the daemon's own tables are not as they must be: see {@link FileLifecycle.mend}. */
+  get isMendDue(): boolean {
+    return this.#isMendDue;
+  }
+
+  /** Opens it again, which makes anew what another program removed of the daemon's own tables; in the queue's turn. */
+  async mend(): Promise<void> {
+    this.#isMendDue = false;
+    try {
+      if (this.#isOpen) await this.reopen();
+      else this.open();
+    } catch (error) {
+      // The next write tries again, and is answered why it could not be.
+      this.#options.log.warn("The daemon's own tables could not be made anew", {
+        database: this.#path,
+        error,
+      });
+    }
+  }
+
   /** Closes for good, so that the file stands alone again. */
   async close(): Promise<void> {
     await this.checkpoints.close();
@@ -227,6 +257,8 @@ export class FileLifecycle {
     if (this.#isUnused) this.#openUnused();
     const trouble = this.#writer.files.check();
     if (!trouble) return;
+    // Opening it again has failed, and closing it took the log away: nobody else opens it now.
+    if (!this.#isOpen) return this.open();
     this.#isSuspect = true;
     this.#options.wake();
     const { code, message, hint } = fileReplaced(this.#path, trouble);

@@ -23,8 +23,9 @@ export const CLIENTS = `main.${CLIENTS_NAME}`;
 /** A row for each key, in the order in which they came, so that the oldest are found without an index. */
 export const KEYS = `main.${KEYS_NAME}`;
 
-/** The query for the revision, on any connection. */
-export const SELECT_REVISION = `SELECT seq FROM ${CLIENTS} WHERE client = ''`;
+/** The query for the revision, on any connection; no row where another program wrote what is no number. */
+export const SELECT_REVISION =
+  `SELECT seq FROM ${CLIENTS} WHERE client = '' AND typeof(seq) = 'integer'`;
 
 /** The query for the mark: see {@link CLIENTS}. */
 export const SELECT_MARK = `SELECT answers FROM ${CLIENTS} WHERE client = ''`;
@@ -56,6 +57,18 @@ const SELECT_NAMING = `SELECT type, name, tbl_name, CAST(sql AS TEXT) FROM main.
 
 /** Where a name begins that is ours: SQL has no escapes in names. */
 const OWN_NAME = new RegExp(`(?<![\\w$\\u0080-\\uffff])${OWN_PREFIX}`, "i");
+
+/** The error of a request that found the daemon's own row otherwise than it left it: the request did nothing. */
+export function ownRowChanged(what: string): SkylineError {
+  return new SkylineError(
+    "FILE_REPLACED",
+    `Another program has written to the table ${CLIENTS}: ${what}`,
+    {
+      retry: "safe",
+      hint: "Let no other program write to the daemon's own tables; then send the request again.",
+    },
+  );
+}
 
 /** What is known of a file that is opened. */
 export interface OwnTablesOptions {

@@ -7,14 +7,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import { CostlyStatements } from "./costly_statements.ts";
 import { Clock, driveBeside, driveInline, NotInline } from "./drivers.ts";
 import { executeQuery, type QueryResult } from "./execution.ts";
 import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
-import { SELECT_REVISION } from "./own_tables.ts";
+import { ownRowChanged, SELECT_REVISION } from "./own_tables.ts";
 import { Semaphore } from "./semaphore.ts";
 import { querySlots } from "./slow_steps.ts";
+import { applySettings, type ConnectionSettings } from "./writer.ts";
 
 /** A request to read; all its fields have been checked. */
 export interface Query {
@@ -46,6 +48,15 @@ export class PutOffQuery {
 /** How a query is answered: now, later, or later than it was begun. */
 export type QueryAnswer = QueryOutcome | Promise<QueryOutcome> | PutOffQuery;
 
+/** The daemon's own row is not there. */
+class NoRevision extends Error {}
+
+/** The statement of the revision fails in itself where the table is not there, or is another. */
+function revisionError(error: unknown): unknown {
+  const isSql = error instanceof SqliteError && error.primary === RESULT.ERROR;
+  return isSql ? new NoRevision() : error;
+}
+
 /** A connection for reading, and the statement that holds its snapshot. */
 class Reader {
   readonly connection: Connection;
@@ -55,9 +66,15 @@ class Reader {
   /** When it was taken, on the clock of `performance.now()`. */
   takenAt = 0;
 
-  constructor(path: string) {
+  constructor(path: string, settings: ConnectionSettings, readonly generation: number) {
     this.connection = Connection.open(path, { readOnly: true });
-    this.#revision = this.connection.prepare(SELECT_REVISION, { persistent: true }).statement!;
+    try {
+      applySettings(this.connection, settings);
+      this.#revision = this.connection.prepare(SELECT_REVISION, { persistent: true }).statement!;
+    } catch (error) {
+      this.connection.close();
+      throw revisionError(error);
+    }
   }
 
   /**
@@ -65,9 +82,16 @@ class Reader {
    * becomes of other statements, until {@link Reader.endSnapshot}.
    *
    * @throws {SqliteError}
+   * @throws {NoRevision}
    */
   beginSnapshot(now: number): number {
-    this.#revision.step();
+    let isThere: boolean;
+    try {
+      isThere = this.#revision.step();
+    } catch (error) {
+      throw revisionError(error);
+    }
+    if (!isThere) throw new NoRevision();
     this.takenAt = now;
     return this.rev = this.#revision.integer(0);
   }
@@ -83,11 +107,22 @@ class Reader {
   }
 }
 
+/** What {@link Readers} needs of its database. */
+export interface ReadersOptions {
+  /** The database file. */
+  readonly path: string;
+  readonly settings: ConnectionSettings;
+  /** Makes sure that the file is open, and throws when another one is there now. */
+  checkFiles(): void;
+  /** The revision of the last commit. */
+  revision(): number;
+  /** Has the daemon's own tables made anew. */
+  mend(): void;
+}
+
 /** The readers of one database, opened as they are needed. */
 export class Readers {
-  readonly #path: string;
-  readonly #checkFiles: () => void;
-  readonly #revision: () => number;
+  readonly #options: ReadersOptions;
   readonly #idle: Reader[] = [];
   /** The one of the last quick query, with its snapshot. */
   #last: Reader | undefined;
@@ -101,17 +136,14 @@ export class Readers {
   /** Ends those that run. */
   #ending = new AbortController();
   #endSoonTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Readers of an earlier one are used no more. */
+  #generation = 0;
   /** Queries answered since the start. */
   count = 0;
 
-  /**
-   * Readers of the file at `path`; `checkFiles` makes sure that it is open, and throws when another file is there now;
-   * `revision` gives that of the last commit.
-   */
-  constructor(path: string, checkFiles: () => void, revision: () => number) {
-    this.#revision = revision;
-    this.#path = path;
-    this.#checkFiles = checkFiles;
+  /** Opens nothing yet. */
+  constructor(options: ReadersOptions) {
+    this.#options = options;
   }
 
   /** Answers a query: at once if it is quick. Its snapshot is taken before this returns, unless it is put off. */
@@ -140,7 +172,7 @@ export class Readers {
       }
       if (reader) this.#put(reader);
       if (isBusy(error)) return this.#putOff((begin) => this.#retry(query, begin));
-      return failureOf(error);
+      return this.#failure(error);
     }
   }
 
@@ -152,7 +184,8 @@ export class Readers {
     const last = this.#last;
     if (last === undefined) return undefined;
     this.#last = undefined;
-    const isFresh = last.rev === this.#revision() && now - last.takenAt < LIMITS.snapshotSharedMs;
+    const isFresh = last.rev === this.#options.revision() &&
+      now - last.takenAt < LIMITS.snapshotSharedMs;
     if (!isFresh) last.endSnapshot();
     return last;
   }
@@ -182,10 +215,11 @@ export class Readers {
    * after, because it may have come in between.
    */
   #open(): Reader {
-    this.#checkFiles();
-    const reader = new Reader(this.#path);
+    const { path, settings, checkFiles } = this.#options;
+    checkFiles();
+    const reader = new Reader(path, settings, this.#generation);
     try {
-      this.#checkFiles();
+      checkFiles();
       return reader;
     } catch (error) {
       reader.close();
@@ -195,7 +229,20 @@ export class Readers {
 
   #put(reader: Reader): void {
     reader.endSnapshot();
-    this.#idle.push(reader);
+    if (reader.generation === this.#generation) this.#idle.push(reader);
+    else reader.close();
+  }
+
+  /** What SQLite reads with the schema alone has changed, without a change of the schema: it is read anew. */
+  renew(): void {
+    this.#generation++;
+    this.closeIdle();
+  }
+
+  #failure(error: unknown): SkylineError {
+    if (!(error instanceof NoRevision)) return failureOf(error);
+    this.#options.mend();
+    return ownRowChanged("the row of the revision is gone");
   }
 
   #tracked<T>(running: Promise<T>): Promise<T> {
@@ -221,7 +268,7 @@ export class Readers {
       reader = this.#take();
     } catch (error) {
       this.#besideLoop.release();
-      return failureOf(error);
+      return this.#failure(error);
     }
     return await this.#beside(query, reader, undefined, begin);
   }
@@ -238,7 +285,7 @@ export class Readers {
       begin?.();
       return { rev, ...await this.#runBeside(query, reader.connection) };
     } catch (error) {
-      return failureOf(error);
+      return this.#failure(error);
     } finally {
       this.#put(reader);
       this.#besideLoop.release();

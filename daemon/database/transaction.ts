@@ -7,7 +7,7 @@ import { SkylineError } from "../../client/errors.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Statement } from "../sqlite/statement.ts";
-import { CLIENTS } from "./own_tables.ts";
+import { CLIENTS, ownRowChanged } from "./own_tables.ts";
 
 /** The one transaction of the write connection, and the savepoint of one request in it. */
 export class Transaction {
@@ -89,14 +89,7 @@ export class Transaction {
   /** Somebody else who writes a revision gives revisions too: the same ones twice, and updates would be lost. */
   #checkOwnRow(before: number): void {
     if (this.#connection.changes === 1) return;
-    throw new SkylineError(
-      "FILE_REPLACED",
-      `Another program has written to the table ${CLIENTS}: the revision there is not ${before}`,
-      {
-        retry: "safe",
-        hint: "Let no other program write to the daemon's own tables; then send the request again.",
-      },
-    );
+    throw ownRowChanged(`the revision there is not ${before}`);
   }
 
   /**

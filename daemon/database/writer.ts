@@ -15,11 +15,15 @@ import { FileWatch } from "./file_watch.ts";
 import { createOwnTables, SELECT_MARK } from "./own_tables.ts";
 import { Transaction } from "./transaction.ts";
 
-/** How a database is opened. */
-export interface WriterOptions {
+/** How all connections to a database are set. */
+export interface ConnectionSettings {
   /** `full`: a write survives a loss of power; `normal`: it survives the end of the process. */
   readonly durability: "full" | "normal";
   readonly foreignKeys: boolean;
+}
+
+/** How a database is opened. */
+export interface WriterOptions extends ConnectionSettings {
   /** Leave `-wal` and `-shm` when it is closed. */
   readonly keepWal: boolean;
   readonly log: Log;
@@ -72,20 +76,29 @@ export function openError(path: string, error: unknown): unknown {
   return error instanceof SqliteError ? cannotOpen(path, ...reasonOf(error)) : error;
 }
 
-function configure(
+/**
+ * Sets what a client may ask for by PRAGMA: readers, which neither sync nor check keys, answer as the writer does.
+ *
+ * @throws {SqliteError}
+ */
+export function applySettings(
   connection: Connection,
-  { durability, foreignKeys, keepWal }: WriterOptions,
+  { durability, foreignKeys }: ConnectionSettings,
 ): void {
-  if (connection.readOnly) return;
-  set(connection, "journal_mode", "wal");
   set(connection, "synchronous", durability === "full" ? 2 : 1);
   set(connection, "foreign_keys", foreignKeys ? 1 : 0);
+}
+
+function configure(connection: Connection, options: WriterOptions): void {
+  if (connection.readOnly) return;
+  set(connection, "journal_mode", "wal");
+  applySettings(connection, options);
   // Apple's fsync leaves data in the drive's cache; elsewhere the two have no effect.
-  if (durability === "full") {
+  if (options.durability === "full") {
     connection.exec("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1");
   }
   connection.wal.watch();
-  if (keepWal) connection.wal.keep();
+  if (options.keepWal) connection.wal.keep();
 }
 
 /** Lets go of what can be had again, while no transaction is open. */

@@ -27,7 +27,7 @@ const CREATES = new Set([1, 2, 7, 8, 29]);
 const SELECT = 21, ALTER_TABLE = 26, REINDEX = 27, ANALYZE = 28, RECURSIVE = 33;
 
 /** PRAGMAs that a client may use, to read or to run. */
-const PRAGMAS_ALLOWED = new Set([
+export const PRAGMAS_ALLOWED: ReadonlySet<string> = new Set([
   "application_id",
   "collation_list",
   "compile_options",
@@ -52,7 +52,7 @@ const PRAGMAS_ALLOWED = new Set([
 ]);
 
 /** PRAGMAs that a client may only read: setting them would change the daemon's own promises. FTS5 and rtree ask some. */
-const PRAGMAS_READABLE = new Set([
+export const PRAGMAS_READABLE: ReadonlySet<string> = new Set([
   "auto_vacuum",
   "data_version",
   "encoding",
@@ -92,6 +92,14 @@ export function isPassedOver(
 /** Whether an action makes or renames something, so that {@link namesOwn} has to look at the statement's text. */
 export function changesSchema(action: number): boolean {
   return CREATES.has(action) || action === ALTER_TABLE;
+}
+
+/**
+ * Whether an action makes statistics for SQLite's planner. Without {@link ANALYZE} it is one of `ANALYZE sqlite_schema`, or a
+ * write to them by hand.
+ */
+export function makesStatistics(action: number, first: () => string | null): boolean {
+  return action === ANALYZE || WRITES.has(action) && first()?.startsWith("sqlite_stat") === true;
 }
 
 /**

@@ -6,6 +6,7 @@
 import {
   changesSchema,
   isPassedOver,
+  makesStatistics,
   NAMES_OWN,
   namesOwn,
   type Principal,
@@ -69,6 +70,8 @@ export class Connection {
 
   /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
   principal: Principal = "own";
+  /** Whether new statistics for the planner were to be made since this was last set to false. */
+  hasAnalyzed = false;
   /** Its write-ahead log. */
   readonly wal: WriteAheadLog;
 
@@ -85,18 +88,13 @@ export class Connection {
     ) => {
       // A callback that throws off the loop would count as an answer of 0, which allows.
       try {
-        const firstText = () => textAt(first);
+        const texts = [() => textAt(first), () => textAt(second), () => textAt(schema)] as const;
+        const [firstText, secondText] = texts;
         if (isPassedOver(this.principal, action, firstText)) return SQLITE_IGNORE;
+        this.hasAnalyzed ||= makesStatistics(action, firstText);
         this.#changesSchema ||= changesSchema(action);
-        this.#quickUpTo = Math.min(this.#quickUpTo, quickUpTo(action, () => textAt(second)));
-        const reason = refusal(
-          this.principal,
-          action,
-          firstText,
-          () => textAt(second),
-          () => textAt(schema),
-          by !== null,
-        );
+        this.#quickUpTo = Math.min(this.#quickUpTo, quickUpTo(action, secondText));
+        const reason = refusal(this.principal, action, ...texts, by !== null);
         this.#refusal ??= reason;
         return reason === null ? RESULT.OK : SQLITE_DENY;
       } catch {
