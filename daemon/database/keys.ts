@@ -11,7 +11,8 @@ import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import type { BindValue } from "../sqlite/values.ts";
-import { CLIENTS, KEY_BYTES, KEYS } from "./own_tables.ts";
+import { ageOf, FOREIGN, integerOf, isForeignValue, ownRow, textOf } from "./own_rows.ts";
+import { CLIENTS, keyBytes, KEYS } from "./own_tables.ts";
 import { outcomeOf, storedAnswer } from "./stored_answer.ts";
 import { Replay, type Write, type WriteDone } from "./write.ts";
 
@@ -20,6 +21,12 @@ const ROW_OVERHEAD_BYTES = 40;
 
 /** The answer of row 0, which is no request's: bytes are counted as the file holds them. Older daemons counted otherwise. */
 const COUNTED = "bytes";
+
+/**
+ * A row's number is at most this, 2^52, and after that of the one before. Where another program has made a higher one, SQLite
+ * gives those that come then any number: they are numbered anew, from the lower half.
+ */
+const ID_MAX = LIMITS.revisionMax;
 
 /** The keys of one database, a row each, written with what the request did. */
 export class Keys {
@@ -38,25 +45,35 @@ export class Keys {
   /** Keys stored since the last sweep; those of undone transactions too. */
   stored = 0;
   readonly #connection: Connection;
-  readonly #touch: Statement;
+  readonly #renew: Statement;
+  readonly #renewStray: Statement;
+  /** The row, of another program's, up to which nothing can be swept. */
+  #leftAlone = -ID_MAX;
 
   /** Prepares the statements; the tables exist. */
   constructor(connection: Connection) {
     const prepare = (sql: string) => connection.prepare(sql, { persistent: true }).statement!;
-    this.#select = prepare(`SELECT fingerprint, answer FROM ${KEYS} WHERE key = ?`);
+    this.#select = prepare(
+      `SELECT ${textOf("fingerprint")}, ${textOf("answer")} FROM ${KEYS} WHERE key = ?`,
+    );
     this.#insert = prepare(
       `INSERT INTO ${KEYS} (key, fingerprint, answer, at) VALUES (?, ?, ?, ?)`,
     );
     this.#delete = prepare(`DELETE FROM ${KEYS} WHERE id = ?`);
     this.#oldest = prepare(
-      `SELECT id, at, ${KEY_BYTES} FROM ${KEYS} WHERE id > 0 ORDER BY id LIMIT ?`,
+      `SELECT id, ${integerOf("at")}, ${keyBytes()} FROM ${KEYS}
+        WHERE id > ? AND id <= ${ID_MAX} AND id <> 0 ORDER BY id LIMIT ?`,
     );
-    this.#touch = prepare(`UPDATE ${KEYS} SET at = ? WHERE id = ?`);
+    const renew = `UPDATE ${KEYS} SET at = ?, id = 1 +
+      (SELECT coalesce(max(id), 0) FROM ${KEYS} WHERE id BETWEEN 0 AND ${ID_MAX / 2}) WHERE id =`;
+    this.#renew = prepare(`${renew} ?`);
+    this.#renewStray = prepare(`${renew} (SELECT max(id) FROM ${KEYS} WHERE id > ${ID_MAX})`);
     this.#connection = connection;
     this.#isUtf8 = connection.get("PRAGMA encoding")![0] === "UTF-8";
     this.#isCounted =
       this.#isCountedCommitted =
-        connection.get(`SELECT answer FROM ${KEYS} WHERE id = 0`)?.[0] === COUNTED;
+        connection.get(`SELECT key = '' AND answer = '${COUNTED}' FROM ${KEYS} WHERE id = 0`)
+          ?.[0] === 1;
     this.#setBytes = prepare(`UPDATE ${CLIENTS} SET at = ? WHERE client = ''`);
     this.#bytes =
       this.#bytesCommitted =
@@ -65,13 +82,8 @@ export class Keys {
 
   /** What is known of a request: the answer that it was given before, why it is refused, or `null`: it is new. */
   recall(key: string, write: Write): Replay | SkylineError | null {
-    const row = this.#select.get([key]) as [fingerprint: string, answer: string] | undefined;
-    if (row !== undefined) {
-      const [fingerprint, answer] = row;
-      return fingerprint === fingerprintOf(write)
-        ? new Replay(outcomeOf(answer))
-        : new SkylineError("KEY_REUSED", `The key ${JSON.stringify(key)} has been used already`);
-    }
+    const row = ownRow(this.#select, [key]);
+    if (row !== undefined) return recalled(key, row, write);
     if (this.#bytes < LIMITS.keysBytesMax) return null;
     return new SkylineError("KEYS_FULL", `Keys hold ${this.#bytes} bytes`);
   }
@@ -91,7 +103,7 @@ export class Keys {
   }
 
   #recount(): void {
-    const sum = `SELECT coalesce(sum(${KEY_BYTES}), 0) FROM ${KEYS} WHERE id > 0`;
+    const sum = `SELECT coalesce(sum(${keyBytes()}), 0) FROM ${KEYS} WHERE id <> 0`;
     this.#bytes = this.#connection.get(sum)![0] as number;
     this.#connection.exec(`INSERT OR REPLACE INTO ${KEYS} VALUES (0, '', '', '${COUNTED}', 0)`);
     this.#isCounted = true;
@@ -100,32 +112,50 @@ export class Keys {
   /** Writes what it counts into the transaction that is open; `sweep`: deletes some that are too old. */
   save(now: number, sweep: boolean): void {
     if (!this.#isCounted && this.#bytes > 0) this.#recount();
-    if (sweep && this.#bytes > 0) this.#sweep(now);
+    if (sweep) this.#sweep(now);
     if (this.#bytes !== this.#bytesCommitted) this.#setBytes.run([this.#bytes]);
   }
 
   #sweep(now: number): void {
     const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
     this.stored = 0;
+    this.#renewStrays(now, limit);
     // Most often the oldest is young enough; to read them all would take as long as a tenth of what was added.
     if (this.#rows(1).every(({ at }) => ageOf(at, now) === "young")) return;
     for (const { id, at, bytes } of this.#rows(limit)) {
       const age = ageOf(at, now);
       if (age === "young") return;
-      if (age === "unknown") {
-        // It has its time from now on.
-        this.#touch.run([now, id]);
-        continue;
+      try {
+        // How old it is nobody knows: it has its time from now on, behind all others.
+        if (age === "unknown") this.#renew.run([now, id]);
+        else this.#forget(id, bytes);
+      } catch (error) {
+        if (!isForeignValue(error)) throw error;
+        this.#leftAlone = id;
       }
-      this.#delete.run([id]);
-      this.#bytes = Math.max(0, this.#bytes - bytes);
     }
   }
 
+  #renewStrays(now: number, limit: number): void {
+    try {
+      for (let i = 0; i < limit; i++) {
+        this.#renewStray.run([now]);
+        if (this.#connection.changes === 0) return;
+      }
+    } catch (error) {
+      if (!isForeignValue(error)) throw error;
+    }
+  }
+
+  #forget(id: number, bytes: number): void {
+    this.#delete.run([id]);
+    this.#bytes = Math.max(0, this.#bytes - bytes);
+  }
+
   /** The oldest rows, as many as `count`. */
-  #rows(count: number): { id: number; at: number; bytes: number }[] {
-    const rows = this.#oldest.all([count]) as [id: number, at: number, bytes: number][];
-    return rows.map(([id, at, bytes]) => ({ id, at, bytes }));
+  #rows(count: number): { id: number; at: unknown; bytes: number }[] {
+    const rows = this.#oldest.all([this.#leftAlone, count]);
+    return rows.map(([id, at, bytes]) => ({ id: Number(id), at, bytes: Number(bytes) }));
   }
 
   /** The transaction was committed. */
@@ -149,11 +179,45 @@ export class Keys {
         this.#delete,
         this.#oldest,
         this.#setBytes,
-        this.#touch,
+        this.#renew,
+        this.#renewStray,
       ]
     ) each.finalize();
   }
 }
+
+/** What a request is answered whose key has a row. */
+function recalled(
+  key: string,
+  row: unknown[] | typeof FOREIGN,
+  write: Write,
+): Replay | SkylineError {
+  const [fingerprint, answer] = row === FOREIGN ? [] : row;
+  if (typeof fingerprint !== "string" || !FINGERPRINT.test(fingerprint)) return foreign(key);
+  if (fingerprint !== fingerprintOf(write)) {
+    return new SkylineError("KEY_REUSED", `The key ${JSON.stringify(key)} has been used already`);
+  }
+  const outcome = typeof answer === "string" ? outcomeOf(answer) : FOREIGN;
+  // What failed is not kept.
+  return outcome === FOREIGN || outcome instanceof SkylineError
+    ? foreign(key)
+    : new Replay(outcome);
+}
+
+/** A request of this key may have taken effect, this one or another. */
+function foreign(key: string): SkylineError {
+  return new SkylineError(
+    "OUTCOME_UNKNOWN",
+    `What is remembered of the key ${JSON.stringify(key)} cannot be read: ` +
+      `another program has changed its row in the table ${KEYS}`,
+    {
+      hint:
+        "Read the data to find out whether it took effect; if it has not, send it with another key.",
+    },
+  );
+}
+
+const FINGERPRINT = /^[0-9a-f]{64}$/;
 
 /** What a request is, whatever its frame looked like: SQL, values with their types, and what is asked of it. */
 function fingerprintOf({ statements, results }: Write): string {
@@ -180,10 +244,4 @@ function contentOfValue(value: BindValue): unknown {
   if (value instanceof Uint8Array) return [blobText(value)];
   if (typeof value === "number" && !Number.isInteger(value)) return [realText(value)];
   return [String(BigInt(value))];
-}
-
-/** How old a row is: `unknown` where the clock was ahead when it was written. */
-function ageOf(at: number, now: number): "young" | "old" | "unknown" {
-  if (at - now > LIMITS.clockAheadSeconds) return "unknown";
-  return now - at > LIMITS.rememberSeconds ? "old" : "young";
 }

@@ -4,11 +4,13 @@
  * @module
  */
 import { cutText, SkylineError } from "../../client/errors.ts";
+import { WIRE_LIMITS } from "../../client/limits.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import { OWN_PREFIX } from "../sqlite/authorizer.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { cannotOpen } from "./database_file.ts";
+import { bytesOf, FOREIGN, ownRow } from "./own_rows.ts";
 
 const CLIENTS_NAME = `${OWN_PREFIX}clients`, KEYS_NAME = `${OWN_PREFIX}keys`;
 
@@ -37,9 +39,13 @@ const KEYS_COLUMNS = `(
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, answer TEXT NOT NULL, at INTEGER NOT NULL
   )`;
 
-/** What a row of {@link KEYS} takes, in bytes: its texts, and some for row and index. */
-export const KEY_BYTES =
-  "40 + length(CAST(key AS BLOB)) + length(CAST(fingerprint AS BLOB)) + length(CAST(answer AS BLOB))";
+/** The SQL of what a row of {@link KEYS} takes, in bytes: its texts, and some for row and index. */
+export function keyBytes(): string {
+  return `40 + ${bytesOf("key")} + ${bytesOf("fingerprint")} + ${bytesOf("answer")}`;
+}
+
+/** Longest mark, in bytes: a UUID in UTF-16. */
+const MARK_BYTES_MAX = 100;
 
 /** What may stand in the schema that names our tables: SQLite's text of each, with single spaces. */
 const EXPECTED = new Map([
@@ -125,13 +131,20 @@ function inspect(connection: Connection, path: string): State {
 
 /** `undefined`: there is none. */
 function revisionOf(connection: Connection, path: string): number | undefined {
-  const row = connection.get(
+  const { statement } = connection.prepare(
     `SELECT typeof(seq) = 'integer' AND seq BETWEEN 0 AND ${LIMITS.revisionMax}
-      AND typeof(at) = 'integer' AND at BETWEEN 0 AND ${LIMITS.revisionMax} AND typeof(answers) = 'text',
+      AND typeof(at) = 'integer' AND at BETWEEN 0 AND ${LIMITS.revisionMax}
+      AND typeof(answers) = 'text' AND ${bytesOf("answers")} <= ${MARK_BYTES_MAX},
       seq FROM ${CLIENTS} WHERE client = ''`,
   );
+  let row: ReturnType<typeof ownRow>;
+  try {
+    row = ownRow(statement!, []);
+  } finally {
+    statement!.finalize();
+  }
   if (row === undefined) return undefined;
-  if (row[0] === 1) return row[1] as number;
+  if (row !== FOREIGN && row[0] === 1) return row[1] as number;
   throw cannotOpen(
     path,
     `the row of its revision in ${CLIENTS_NAME} holds what is no count`,
@@ -151,7 +164,7 @@ function mend(
   const revision = state.revision ?? Math.max(known ?? 0, highestTold(connection));
   connection.exec(
     `INSERT OR IGNORE INTO ${CLIENTS} VALUES ('', ${revision}, '', 0);
-     UPDATE ${CLIENTS} SET at = (SELECT coalesce(sum(${KEY_BYTES}), 0) FROM ${KEYS} WHERE id > 0) WHERE client = ''`,
+     UPDATE ${CLIENTS} SET at = (SELECT coalesce(sum(${keyBytes()}), 0) FROM ${KEYS} WHERE id <> 0) WHERE client = ''`,
   );
   if (isNew) return;
   log?.warn("Another program removed what the daemon remembers: it was made anew", {
@@ -172,11 +185,13 @@ function highestTold(connection: Connection): number {
     const revision = Number(/^\d{1,16}(?= )/.exec(answer)?.[0] ?? 0);
     if (revision <= LIMITS.revisionMax) highest = Math.max(highest, revision);
   };
-  for (const [answer] of rowsOf(connection, `SELECT substr(answer, 1, 17) FROM ${KEYS}`)) {
-    look(String(answer));
-  }
-  for (const [answers] of rowsOf(connection, `SELECT answers FROM ${CLIENTS}`)) {
-    String(answers).split("\n").forEach(look);
+  const isOurs = (column: string) =>
+    `typeof(${column}) = 'text' AND ${bytesOf(column)} < ${LIMITS.storedAnswersBytesMax}`;
+  const ofKeys = `SELECT substr(answer, 1, 17) FROM ${KEYS} WHERE ${isOurs("answer")}`;
+  for (const [answer] of rowsOf(connection, ofKeys)) look(String(answer));
+  const ofClients = `SELECT answers FROM ${CLIENTS} WHERE ${isOurs("answers")}`;
+  for (const [answers] of rowsOf(connection, ofClients)) {
+    String(answers).split("\n", WIRE_LIMITS.unackedMax).forEach(look);
   }
   return highest;
 }

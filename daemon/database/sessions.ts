@@ -4,9 +4,11 @@
  * @module
  */
 import { SkylineError } from "../../client/errors.ts";
+import { WIRE_LIMITS } from "../../client/limits.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { Statement } from "../sqlite/statement.ts";
+import { ageOf, bytesOf, FOREIGN, integerOf, isForeignValue, ownRow, textOf } from "./own_rows.ts";
 import { CLIENTS } from "./own_tables.ts";
 import { outcomeOf, storedAnswer } from "./stored_answer.ts";
 import { Replay, type SessionPlace, type WriteDone } from "./write.ts";
@@ -28,11 +30,12 @@ interface Session {
  * until its COMMIT: a group may be undone and run again.
  */
 export class Sessions {
+  readonly #connection: Connection;
   readonly #select: Statement;
   readonly #insert: Statement;
   readonly #update: Statement;
   readonly #delete: Statement;
-  readonly #oldest: Statement;
+  readonly #next: Statement;
   readonly #touch: Statement;
   /** As they are in the file, those that were used last. */
   readonly #known = new Map<string, Session>();
@@ -48,12 +51,22 @@ export class Sessions {
   /** Prepares the statements; the tables exist. */
   constructor(connection: Connection) {
     const prepare = (sql: string) => connection.prepare(sql, { persistent: true }).statement!;
-    this.#select = prepare(`SELECT seq, answers FROM ${CLIENTS} WHERE client = ?`);
-    this.#insert = prepare(`INSERT INTO ${CLIENTS} (seq, answers, at, client) VALUES (?, ?, ?, ?)`);
+    this.#connection = connection;
+    this.#select = prepare(
+      `SELECT ${integerOf("seq")}, ${textOf("answers")} FROM ${CLIENTS} WHERE client = ?`,
+    );
+    // Another program may have made the row since it was looked for.
+    this.#insert = prepare(
+      `INSERT OR REPLACE INTO ${CLIENTS} (seq, answers, at, client) VALUES (?, ?, ?, ?)`,
+    );
     this.#update = prepare(`UPDATE ${CLIENTS} SET seq = ?, answers = ?, at = ? WHERE client = ?`);
     this.#delete = prepare(`DELETE FROM ${CLIENTS} WHERE client = ?`);
-    this.#oldest = prepare(
-      `SELECT client, at FROM ${CLIENTS} WHERE client > ? ORDER BY client LIMIT ?`,
+    // Names that no client can have are left alone: whoever wrote them may want them.
+    this.#next = prepare(
+      `SELECT client, ${
+        integerOf("at")
+      } FROM ${CLIENTS} WHERE client > ? AND typeof(client) = 'text'
+        AND ${bytesOf("client")} <= ${4 * WIRE_LIMITS.nameLengthMax} ORDER BY client LIMIT ?`,
     );
     this.#touch = prepare(`UPDATE ${CLIENTS} SET at = ? WHERE client = ?`);
   }
@@ -65,14 +78,17 @@ export class Sessions {
   recall({ client, seq, acked }: SessionPlace): Replay | SkylineError | null {
     const session = this.#session(client);
     if (session === null) return this.#recallUnknown(client, seq, acked);
+    if (session === FOREIGN) return foreign(client);
     if (seq > session.seq) {
       const next = Math.max(session.seq, acked) + 1;
       return seq === next ? null : gap(`"seq" is ${seq}, and the next of this client is ${next}`);
     }
     const stored = session.answers[seq - 1 - (session.seq - session.answers.length)];
-    return stored === undefined
-      ? gap(`The answer to ${seq} was acknowledged, and is kept no longer`)
-      : new Replay(outcomeOf(stored));
+    if (stored === undefined) {
+      return gap(`The answer to ${seq} was acknowledged, and is kept no longer`);
+    }
+    const outcome = outcomeOf(stored);
+    return outcome === FOREIGN ? foreign(client) : new Replay(outcome);
   }
 
   #recallUnknown(client: string, seq: number, acked: number): SkylineError | null {
@@ -95,22 +111,21 @@ export class Sessions {
     );
   }
 
-  #session(client: string): Session | null {
+  #session(client: string): Session | null | typeof FOREIGN {
     const session = this.#changed.get(client) ?? this.#known.get(client);
     if (session !== undefined) return session;
     if (this.#left.has(client)) return null;
-    const row = this.#select.get([client]) as [seq: number, answers: string] | undefined;
+    const row = ownRow(this.#select, [client]);
     if (row === undefined) return null;
-    const [seq, answers] = row;
-    const lines = answers === "" ? [] : answers.split("\n");
-    const loaded = { seq, answers: lines, units: answers.length, isStored: true };
-    this.#remember(client, loaded);
+    const loaded = row === FOREIGN ? FOREIGN : sessionOf(row);
+    if (loaded !== FOREIGN) this.#remember(client, loaded);
     return loaded;
   }
 
   /** Takes a request as done, if the transaction that is open is committed. */
   note({ client, seq, acked }: SessionPlace, outcome: WriteDone | SkylineError): void {
     const session = this.#changing(client);
+    if (session === FOREIGN) return;
     dropAnswers(session, acked);
     const isLarge = session.units > LIMITS.storedAnswersUnitsMax;
     const answer = storedAnswer(outcome, isLarge ? LIMITS.keptBeyond : LIMITS.keptUnits);
@@ -120,10 +135,11 @@ export class Sessions {
   }
 
   /** The session as the open transaction leaves it. */
-  #changing(client: string): Session {
+  #changing(client: string): Session | typeof FOREIGN {
     let session = this.#changed.get(client);
     if (session === undefined) {
       const known = this.#session(client) ?? newSession();
+      if (known === FOREIGN) return FOREIGN;
       session = { ...known, answers: known.answers.slice() };
       this.#changed.set(client, session);
     }
@@ -145,9 +161,12 @@ export class Sessions {
   save(now: number, sweep: boolean): void {
     for (const client of this.#left) this.#delete.run([client]);
     for (const [client, { seq, answers, isStored }] of this.#changed) {
-      const statement = isStored && !this.#left.has(client) ? this.#update : this.#insert;
+      const row = [seq, answers.join("\n"), now, client];
+      const hasRow = isStored && !this.#left.has(client);
+      if (hasRow) this.#update.run(row);
+      // Another program may have removed it.
+      if (!hasRow || this.#connection.changes === 0) this.#insert.run(row);
       if (!isStored) this.stored++;
-      statement.run([seq, answers.join("\n"), now, client]);
     }
     if (sweep) this.#sweep(now);
   }
@@ -156,15 +175,28 @@ export class Sessions {
   #sweep(now: number): void {
     const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
     this.stored = 0;
-    const rows = this.#oldest.all([this.#sweptTo, limit]) as [client: string, at: number][];
+    const rows = this.#next.all([this.#sweptTo, limit]);
+    let sweptTo = "";
     for (const [client, at] of rows) {
-      // The clock was ahead: how old it is nobody knows. It has its time from now on.
-      if (at - now > LIMITS.clockAheadSeconds) this.#touch.run([now, client]);
-      if (now - at <= LIMITS.rememberSeconds) continue;
+      // A text that is not well-formed is none here.
+      if (typeof client !== "string") continue;
+      sweptTo = client;
+      const age = ageOf(at, now);
+      if (age === "unknown") this.#renew(client, now);
+      if (age !== "old") continue;
       this.#delete.run([client]);
       this.#known.delete(client);
     }
-    this.#sweptTo = rows.length < limit ? "" : rows.at(-1)![0];
+    this.#sweptTo = rows.length < limit ? "" : sweptTo;
+  }
+
+  /** How old a row is nobody knows: it has its time from now on. */
+  #renew(client: string, now: number): void {
+    try {
+      this.#touch.run([now, client]);
+    } catch (error) {
+      if (!isForeignValue(error)) throw error;
+    }
   }
 
   /** The transaction was committed. */
@@ -205,7 +237,7 @@ export class Sessions {
         this.#insert,
         this.#update,
         this.#delete,
-        this.#oldest,
+        this.#next,
         this.#touch,
       ]
     ) each.finalize();
@@ -214,6 +246,14 @@ export class Sessions {
 
 function newSession(): Session {
   return { seq: 0, answers: [], units: 0, isStored: false };
+}
+
+/** A row as it was read. */
+function sessionOf([seq, answers]: unknown[]): Session | typeof FOREIGN {
+  if (!Number.isSafeInteger(seq) || typeof answers !== "string") return FOREIGN;
+  const lines = answers === "" ? [] : answers.split("\n", WIRE_LIMITS.unackedMax + 1);
+  if (lines.length > Math.min(Number(seq), WIRE_LIMITS.unackedMax)) return FOREIGN;
+  return { seq: Number(seq), answers: lines, units: answers.length, isStored: true };
 }
 
 /** Drops the answers up to the number `acked`. */
@@ -231,6 +271,19 @@ const UUID_V7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 function createdAt(client: string): number | undefined {
   const parts = UUID_V7.exec(client);
   return parts === null ? undefined : parseInt(parts[1] + parts[2], 16);
+}
+
+/** Whatever it says of the requests before, it may be wrong. */
+function foreign(client: string): SkylineError {
+  return new SkylineError(
+    "CLIENT_FORGOTTEN",
+    `What is remembered of the client ${JSON.stringify(client)} cannot be read: ` +
+      `another program has changed its row in the table ${CLIENTS}`,
+    {
+      hint:
+        "Read the data to find out what took effect, then start a new session: another `client`, and `seq` from 1.",
+    },
+  );
 }
 
 function gap(message: string): SkylineError {

@@ -73,12 +73,19 @@ export const LIMITS = {
    * ones before them, are under 10 MB, and so below what SQLite takes as one value, 16 MiB.
    */
   keptBeyond: { results: 0, errorText: 200 },
+  /** Longer rows of answers, in bytes, another program has made: see above. */
+  storedAnswersBytesMax: 16 * 1024 * 1024,
   /** Sessions that are held in memory, some 500 bytes each; others are read from the file. */
   sessionsCached: 1_000,
   /** What keys and their answers may take in the file. */
   keysBytesMax: 1024 * 1024 * 1024,
   /** So much later than now a row may say that it was written; one that says more has its time from now on. */
   clockAheadSeconds: 60,
+  /**
+   * One that says that it was written before 2025 was not, for the daemon is younger: a clock without a battery starts in 1970.
+   * It has its time from now on too, unless the clock still says so.
+   */
+  clockBehindSeconds: 1_735_689_600,
   /**
    * Rows that are looked at for their age at once, or twice those that were added since if that is more. It is done with the
    * first commit after `sweepMs`, or after `sweepAdded` rows: a commit looks at no more than 4,000.

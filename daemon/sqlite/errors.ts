@@ -66,6 +66,7 @@ export const RESULT = {
   FULL: 13,
   CANTOPEN: 14,
   TOOBIG: 18,
+  CONSTRAINT: 19,
   AUTH: 23,
   NOTADB: 26,
   ROW: 100,
