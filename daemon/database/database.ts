@@ -76,6 +76,9 @@ export class Database {
   #isReleaseDue = false;
   #isLocked = false;
   #isClosed = false;
+  /** Ends the writes that run alone, and those that wait for another process's lock. */
+  readonly #ending = new AbortController();
+  #endTimer: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(path: string, options: DatabaseOptions, writer: OpenWriter) {
     this.path = path;
@@ -94,7 +97,7 @@ export class Database {
     });
     const costly = new CostlyStatements();
     this.#groups = new GroupCommit(this.#commit, costly);
-    this.#lone = new LoneCommit(this.#commit, costly);
+    this.#lone = new LoneCommit(this.#commit, costly, this.#ending.signal);
     this.#queue = new WriteQueue<QueuedWrite>({
       commit: (queued) => this.#commitSome(queued),
       expire: ({ settle }) =>
@@ -193,15 +196,19 @@ export class Database {
     };
   }
 
-  /** It is to be closed: queries that run have some seconds left. */
-  endQueries(): void {
-    this.#file.readers.endSoon(shuttingDown());
+  /** It is to be closed: what runs has some seconds left. Writes that are being committed then are committed. */
+  endSoon(): void {
+    const error = shuttingDown();
+    this.#file.readers.endSoon(error);
+    this.#endTimer ??= setTimeout(() => this.#ending.abort(error), LIMITS.endMs);
   }
 
   /** Commits what is queued and closes, so that the file stands alone again. Nothing may be asked of it any more. */
   async close(): Promise<void> {
     this.#idleTimer.stop();
+    this.endSoon();
     await this.#queue.idle();
+    clearTimeout(this.#endTimer);
     this.#isClosed = true;
     await this.#file.close();
   }
@@ -254,13 +261,20 @@ export class Database {
     try {
       if (!this.#file.isOpen) this.#file.open();
     } catch (error) {
-      this.#isLocked = isBusy(error);
-      return this.#isLocked ? BUSY : this.#commit.failAll(queued, error);
+      return isBusy(error) ? this.#locked(queued) : this.#commit.failAll(queued, error);
     }
     const refusal = checkpoints.refusal(this.#file.writer.connection);
     if (refusal) return this.#commit.failAll(queued, refusal);
     const settled = queued[0].alone ? this.#lone.run(queued[0]) : this.#groups.run(queued);
-    this.#isLocked = settled === BUSY;
+    if (settled === BUSY) return this.#locked(queued);
+    this.#isLocked = false;
     return settled;
+  }
+
+  /** Another process has the lock: they wait, but not beyond the end. */
+  #locked(queued: readonly QueuedWrite[]): number {
+    const { aborted, reason } = this.#ending.signal;
+    this.#isLocked = !aborted;
+    return aborted ? this.#commit.failAll(queued, reason) : BUSY;
   }
 }

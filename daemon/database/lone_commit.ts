@@ -18,7 +18,7 @@ import {
   isVacuum,
   RESULTS_BYTES_MAX,
 } from "./execution.ts";
-import { databaseBusy, isBusy } from "./failures.ts";
+import { databaseBusy, gone, isBusy } from "./failures.ts";
 import { type QueuedWrite, refusalOf } from "./queued_write.ts";
 import { checkForeignKeys } from "./transaction.ts";
 import type { Write, WriteOutcome } from "./write.ts";
@@ -39,12 +39,14 @@ interface Unit<T, R> {
 export class LoneCommit {
   readonly #commit: Commit;
   readonly #costly: CostlyStatements;
+  readonly #ending: AbortSignal | undefined;
   #isLocked = false;
 
-  /** Learns and follows what `costly` knows. */
-  constructor(commit: Commit, costly: CostlyStatements) {
+  /** Learns and follows what `costly` knows. Once `ending` is aborted, no write is begun and none goes on but to its COMMIT. */
+  constructor(commit: Commit, costly: CostlyStatements, ending?: AbortSignal) {
     this.#commit = commit;
     this.#costly = costly;
+    this.#ending = ending;
   }
 
   /** Whether the write that is being committed waits for a lock of another process. */
@@ -163,7 +165,8 @@ export class LoneCommit {
 
   async #execute<T, R>({ write, isVacuum, execute }: Unit<T, R>): Promise<T> {
     const { connection } = this.#commit.writer;
-    const drive = { connection, costly: this.#costly, deadline: write.deadline };
+    const signal = this.#ending;
+    const drive = { connection, costly: this.#costly, deadline: write.deadline, signal };
     for (;;) {
       connection.attachedMax = isVacuum ? 1 : 0;
       try {
@@ -187,6 +190,7 @@ export class LoneCommit {
   async #waitForLock(deadline: number): Promise<void> {
     this.#isLocked = true;
     await sleep(LIMITS.busyPauseMs.max);
+    if (this.#ending?.aborted) throw gone(this.#ending);
     if (performance.now() < deadline) return;
     throw databaseBusy();
   }

@@ -333,7 +333,7 @@ export class Readers {
 
   /** Gives the queries that run some seconds; then they end with `error`. */
   endSoon(error: SkylineError): void {
-    this.#endSoonTimer ??= setTimeout(() => this.#ending.abort(error), LIMITS.queriesEndMs);
+    this.#endSoonTimer ??= setTimeout(() => this.#ending.abort(error), LIMITS.endMs);
   }
 
   /** Waits for the queries that run, for some seconds, then ends them with `error`; and closes. */

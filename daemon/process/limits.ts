@@ -148,8 +148,8 @@ export const LIMITS = {
   cachedSqlLengthMax: 10_000,
   /** How old a snapshot may be that queries share: within it two processes cannot tell which came first. */
   snapshotSharedMs: 1,
-  /** What queries have left that run when the daemon ends, or when the database has to be opened again. */
-  queriesEndMs: 3_000,
+  /** What statements have left that run when the daemon ends; queries also when the database has to be opened again. */
+  endMs: 3_000,
   /** Connections for reading, of one database: one for quick queries, the others for those off the loop. */
   readersMax: 9,
 

@@ -228,7 +228,7 @@ export class Daemon implements Host {
 
   async #closeAll(): Promise<void> {
     const listeners = this.#listeners();
-    for (const { database } of this.#files) database.endQueries();
+    for (const { database } of this.#files) database.endSoon();
     await Promise.all(listeners.map((listener) => listener.stopAccepting()));
     await Promise.all(listeners.map((listener) => listener.idle()));
     for (const file of this.#files) {
