@@ -192,7 +192,8 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   },
   DISK_FULL: {
     retry: "safe",
-    meaning: "The disk is full; nothing was written.",
+    meaning:
+      "The disk is full, or a file may not become larger (`ulimit -f`, a quota, FAT's 4 GiB); nothing was written.",
     hint: "Free some space.",
   },
   DISK_FAILED: {

@@ -12,7 +12,7 @@ import type { Connection } from "../sqlite/connection.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersionNumber } from "../sqlite/ffi.ts";
 import type { CheckpointProgress, WriteAheadLog } from "../sqlite/write_ahead_log.ts";
 import { copyBacklog } from "./backlog.ts";
-import { isBusy } from "./failures.ts";
+import { failureOf, isBusy } from "./failures.ts";
 import { turn } from "./turn.ts";
 
 /** Bytes that a frame of the log has beside its page. */
@@ -58,6 +58,8 @@ export class Checkpoints {
   /** When writes last had to wait for readers. */
   #waitedAt = -Infinity;
   #isRefusing = false;
+  /** Why the last one failed, unless somebody was in the way. */
+  #failure: SkylineError | undefined;
   /** What the log's file is cut to when the log starts over. */
   #sizeLimitBytes = Infinity;
   #copying: Promise<void> | undefined;
@@ -107,10 +109,13 @@ export class Checkpoints {
     if (!isFull) return undefined;
     this.#usedAt = performance.now();
     if (this.#usedAt - this.#triedAt > LIMITS.walFullRetryMs) this.#isAsked = true;
-    return new SkylineError(
-      "WAL_FULL",
-      `The write-ahead log has reached its limit of ${this.#options.walLimitBytes} bytes`,
-    );
+    const what =
+      `The write-ahead log has reached its limit of ${this.#options.walLimitBytes} bytes`;
+    if (!this.#failure) return new SkylineError("WAL_FULL", what);
+    const { code, message, sqliteCode, hint } = this.#failure;
+    return new SkylineError(code, `${what}, as it cannot be copied into the database: ${message}`, {
+      ...{ sqliteCode, hint, retry: "safe" },
+    });
   }
 
   #isFull({ frames }: WriteAheadLog): boolean {
@@ -169,6 +174,7 @@ export class Checkpoints {
   }
 
   #copied(progress: CheckpointProgress): void {
+    this.#failure = undefined;
     this.#note(progress);
     this.count++;
     this.lastMs = performance.now() - this.#triedAt;
@@ -190,6 +196,7 @@ export class Checkpoints {
     this.#dueAt = frames + LIMITS.checkpointFrames;
     // Another process copies, or writes.
     if (isBusy(error)) return;
+    this.#failure = failureOf(error);
     this.#options.log.warn("Checkpoint failed", { database: this.#options.path, error });
   }
 

@@ -340,6 +340,7 @@ function statementError(error: unknown, index: number): unknown {
       {
         statement: index,
         sqliteCode: error.codeName,
+        hint: error.hint,
         // Memory may be there the next time; anything else would fail again.
         retry: error.primary === RESULT.NOMEM ? "safe" : undefined,
       },

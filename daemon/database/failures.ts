@@ -68,7 +68,8 @@ export function failureOf(error: unknown): SkylineError {
   if (error instanceof SkylineError) return error;
   if (error instanceof SqliteError) {
     const code = CODE_OF_RESULT[error.primary] ?? "SQL_ERROR";
-    return new SkylineError(code, error.message, { sqliteCode: error.codeName, retry: "safe" });
+    const { message, codeName: sqliteCode, hint } = error;
+    return new SkylineError(code, message, { sqliteCode, hint, retry: "safe" });
   }
   return new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`, {
     retry: "safe",

@@ -13,9 +13,10 @@ import {
   quickUpTo,
   refusal,
 } from "./authorizer.ts";
-import { RESULT, SqliteError } from "./errors.ts";
+import { IOERR_WRITE, RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { Script } from "./script.ts";
+import { noRoom } from "./no_room.ts";
 import { Statement } from "./statement.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
 
@@ -387,6 +388,11 @@ const dbStatusHighest = new Uint8Array(dbStatus.buffer, 4, 4);
 function errorOf(handle: DatabaseHandle, code: number): SqliteError {
   const lib = sqlite();
   const extended = lib.sqlite3_extended_errcode(handle);
+  if (extended === IOERR_WRITE) {
+    // As with a full disk nothing was written, and only the cause is another.
+    const full = noRoom(lib.sqlite3_system_errno(handle));
+    if (full) return new SqliteError(RESULT.FULL, full.message, full.hint);
+  }
   const message = textAt(lib.sqlite3_errmsg(handle)) ?? "unknown error";
   return new SqliteError((extended & 0xff) === (code & 0xff) ? extended : code, message);
 }

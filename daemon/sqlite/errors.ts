@@ -73,6 +73,9 @@ export const RESULT = {
   DONE: 101,
 } as const;
 
+/** SQLITE_IOERR_WRITE. */
+export const IOERR_WRITE = RESULT.IOERR | 3 << 8;
+
 /** A code's name, such as `SQLITE_CONSTRAINT_UNIQUE` for 2067. */
 export function resultCodeName(code: number): string {
   const primary = PRIMARY[code & 0xff];
@@ -90,8 +93,8 @@ export class SqliteError extends Error {
   /** The primary result code: the low byte of {@link SqliteError.code}. */
   readonly primary: number;
 
-  /** Holds the extended result code `code` and SQLite's own words. */
-  constructor(readonly code: number, message: string) {
+  /** Holds the extended result code `code`, SQLite's own words and, where more is known, what the user can do. */
+  constructor(readonly code: number, message: string, readonly hint?: string) {
     super(message);
     this.primary = code & 0xff;
   }

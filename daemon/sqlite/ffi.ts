@@ -36,6 +36,8 @@ const SYMBOLS = {
   sqlite3_close: { parameters: ["pointer"], result: "i32" },
   sqlite3_extended_result_codes: { parameters: ["pointer", "i32"], result: "i32" },
   sqlite3_extended_errcode: { parameters: ["pointer"], result: "i32" },
+  /** Of the last call on this connection that failed in the system. */
+  sqlite3_system_errno: { parameters: ["pointer"], result: "i32" },
   sqlite3_errmsg: { parameters: ["pointer"], result: "pointer" },
   sqlite3_db_config: {
     parameters: ["pointer", "i32", ...Array<"i64">(VARIADIC_PADDING).fill("i64"), "i64", "pointer"],

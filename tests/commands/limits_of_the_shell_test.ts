@@ -38,6 +38,10 @@ Deno.test({
       "with n(i) as (select 1 union all select i + 1 from n where i < 40) insert into t select zeroblob(1000000) from n",
     ]);
     assert.equal(large.code, 1, large.stderr);
+    assert.match(
+      large.stderr,
+      /^error: Statement 0: a file of the database has the largest size that it may have, .*\nhint: Raise /,
+    );
     const small = await run(["exec", file, "insert into t values (1)"]);
     assert.equal(small.code, 0, small.stderr);
     assert.equal((await run(["shutdown", file])).code, 0);
