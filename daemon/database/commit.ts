@@ -106,7 +106,7 @@ export class Commit {
     const started = performance.now();
     this.#prepare(revision);
     this.writer.transaction.commit();
-    this.#done(revision, started);
+    this.#count(revision, this.#done(started));
   }
 
   /** Commits on another thread. */
@@ -114,7 +114,38 @@ export class Commit {
     const started = performance.now();
     this.#prepare(revision);
     await this.writer.transaction.commitOffLoop();
-    this.#done(revision, started);
+    this.#count(revision, this.#done(started));
+  }
+
+  /**
+   * Forgets some of what is too old, in a commit of its own, if there is anything. Nobody's request is in it: the revision stays
+   * as it is, and nothing is counted.
+   *
+   * @returns false where it failed, or another process holds the lock.
+   */
+  async sweep(): Promise<boolean> {
+    const { transaction, once, revision } = this.writer;
+    try {
+      if (!once.findOld()) return true;
+      if (!transaction.begin()) return false;
+      once.discard();
+      once.sweep();
+    } catch (error) {
+      this.rollback();
+      this.#options.log.warn("What is too old could not be forgotten", { error });
+      return false;
+    }
+    const started = performance.now();
+    try {
+      this.#prepare(revision);
+      if (this.isSlow) await transaction.commitOffLoop();
+      else transaction.commit();
+      this.#done(started);
+      return true;
+    } catch (error) {
+      await this.failed(error);
+      return false;
+    }
   }
 
   #prepare(revision: number): void {
@@ -128,18 +159,25 @@ export class Commit {
     attempt.isBegun = true;
   }
 
-  /** Nothing has been answered yet: what is in another file than the one that has the name now is not acknowledged. */
-  #done(revision: number, started: number): void {
+  /**
+   * Nothing has been answered yet: what is in another file than the one that has the name now is not acknowledged. Gives how long
+   * it took, in milliseconds.
+   */
+  #done(started: number): number {
     const trouble = this.writer.files.check();
     if (trouble) throw new FilesChanged(trouble);
     this.writer.once.committed();
     this.#tellAnalyzed();
+    const took = performance.now() - started;
+    this.#recentMs += (took - this.#recentMs) / 8;
+    return took;
+  }
+
+  #count(revision: number, took: number): void {
     const size = revision - this.writer.revision;
     this.writer.revision = revision;
     this.counts.groups++;
     const now = performance.now();
-    const took = now - started;
-    this.#recentMs += (took - this.#recentMs) / 8;
     this.times.record(took, now);
     // Some keep only that a request was answered; and the statements of one that is not atomic share its revision.
     if (size > 0) this.groupSizes.record(size, now);

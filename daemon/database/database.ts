@@ -16,6 +16,7 @@ import { GroupCommit } from "./group_commit.ts";
 import { LoneCommit } from "./lone_commit.ts";
 import { QueuedWrite } from "./queued_write.ts";
 import type { Query, QueryAnswer } from "./readers.ts";
+import { Sweeper } from "./sweeper.ts";
 import type { Write, WriteOutcome } from "./write.ts";
 import { BUSY, WriteQueue } from "./write_queue.ts";
 import { openError, type OpenWriter, openWriter, releaseMemory } from "./writer.ts";
@@ -68,6 +69,7 @@ export class Database {
   readonly #lone: LoneCommit;
   readonly #queue: WriteQueue<QueuedWrite>;
   readonly #idleTimer: IdleTimer;
+  readonly #sweeper: Sweeper;
   /** Length of the requests that wait. */
   #queuedUnits = 0;
   /** It is to be closed as unused once it is the queue's turn, unless more was asked of it than this. */
@@ -86,7 +88,7 @@ export class Database {
     this.#file = new FileLifecycle(path, {
       ...options,
       wake: () => this.#queue.wake(),
-      opened: () => this.#idleTimer.start(),
+      opened: () => this.#opened(),
     }, writer);
     this.#commit = new Commit({
       log: options.log,
@@ -110,7 +112,13 @@ export class Database {
       this.#closeDueAfter = this.#activity();
       this.#queue.wake();
     });
+    this.#sweeper = new Sweeper(this.#commit, () => this.#queue.wake());
+    this.#opened();
+  }
+
+  #opened(): void {
     this.#idleTimer.start();
+    this.#sweeper.start();
   }
 
   /**
@@ -209,6 +217,7 @@ export class Database {
     this.endSoon();
     await this.#queue.idle();
     clearTimeout(this.#endTimer);
+    this.#sweeper.stop();
     this.#isClosed = true;
     await this.#file.close();
   }
@@ -225,12 +234,22 @@ export class Database {
     this.#closeDueAfter = null;
     const trouble = this.#file.trouble(isCloseDue);
     if (trouble) return this.#file.rescue(trouble);
-    return isCloseDue ? this.#closeUnused(after) : checkpoints.run(writer.connection);
+    if (isCloseDue) return this.#closeUnused(after);
+    if (this.#sweeper.isAsked && this.#queue.length === 0) return this.#sweep();
+    return checkpoints.run(writer.connection);
   }
 
   async #closeUnused(after: number): Promise<void> {
     await this.#file.closeUnused(() => this.#activity() !== after);
-    if (!this.#file.isOpen) this.#idleTimer.stop();
+    if (this.#file.isOpen) return;
+    this.#idleTimer.stop();
+    this.#sweeper.stop();
+  }
+
+  async #sweep(): Promise<void> {
+    await this.#sweeper.run();
+    const { isOpen, lost, writer, checkpoints } = this.#file;
+    if (isOpen && !lost) await checkpoints.run(writer.connection);
   }
 
   /**

@@ -15,6 +15,8 @@ export class ExactlyOnce {
   readonly #sessions: Sessions;
   readonly #keys: Keys;
   #sweptAt = performance.now();
+  /** Whether the open transaction deletes what is too old. */
+  #isSweeping = false;
 
   /** The tables exist. */
   constructor(connection: Connection) {
@@ -31,6 +33,10 @@ export class ExactlyOnce {
   discard(): void {
     this.#sessions.discard();
     this.#keys.discard();
+    if (!this.#isSweeping) return;
+    this.#isSweeping = false;
+    this.#sessions.sweepAnew();
+    this.#keys.sweepAnew();
   }
 
   /** What a request is answered for its number in its session; `null`: it is the next, or has none. */
@@ -66,16 +72,61 @@ export class ExactlyOnce {
   /** Writes what changed into the transaction that is open, before its COMMIT. */
   save(): void {
     const now = nowInSeconds();
-    // Twice as many are looked at as were added: else those that are too old might come faster than they go.
+    this.#sessions.save(now);
     const added = this.#keys.stored + this.#sessions.stored;
-    const sweep = added >= LIMITS.sweepAdded || performance.now() - this.#sweptAt > LIMITS.sweepMs;
-    if (sweep) this.#sweptAt = performance.now();
-    this.#sessions.save(now, sweep);
-    this.#keys.save(now, sweep);
+    if (added >= LIMITS.sweepAdded || performance.now() - this.#sweptAt > LIMITS.sweepMs) {
+      this.#sweepSome(now);
+    }
+    this.#keys.save();
+  }
+
+  #sweepSome(now: number): void {
+    this.#sweptAt = performance.now();
+    for (const each of [this.#sessions, this.#keys]) {
+      // Twice as many are looked at as were added: else those that are too old might come faster than they go.
+      const limit = Math.max(LIMITS.sweepRows, 2 * each.stored);
+      each.stored = 0;
+      if (each.dueAt > now) continue;
+      this.#isSweeping = true;
+      each.sweep(now, limit);
+    }
+  }
+
+  /** Whether there may be something to forget, for all that is known without a look into the file. */
+  get isSweepDue(): boolean {
+    const now = nowInSeconds();
+    return this.#sessions.hasLeft || this.#sessions.dueAt <= now || this.#keys.dueAt <= now;
+  }
+
+  /** Looks for what is to be forgotten, for some milliseconds; in no transaction. */
+  findOld(): boolean {
+    const now = nowInSeconds();
+    const until = performance.now() + LIMITS.sweepHoldMs;
+    if (this.#sessions.hasLeft || this.#keys.findOld(now)) return true;
+    while (this.#sessions.dueAt <= now && performance.now() < until) {
+      if (this.#sessions.findOld(now, LIMITS.sweepRows)) return true;
+    }
+    return false;
+  }
+
+  /** Forgets what is too old in the transaction that is open, for some milliseconds. */
+  sweep(): void {
+    const now = nowInSeconds();
+    const until = performance.now() + LIMITS.sweepHoldMs;
+    this.#isSweeping = true;
+    for (let isDue = true; isDue && performance.now() < until;) {
+      isDue = false;
+      for (const each of [this.#sessions, this.#keys]) {
+        if (each.dueAt > now) continue;
+        isDue = true;
+        each.sweep(now, LIMITS.sweepRows);
+      }
+    }
   }
 
   /** The transaction was committed. */
   committed(): void {
+    this.#isSweeping = false;
     this.#sessions.committed();
     this.#keys.committed();
   }

@@ -44,6 +44,8 @@ export class Keys {
   readonly #isUtf8: boolean;
   /** Keys stored since the last sweep; those of undone transactions too. */
   stored = 0;
+  /** When the next sweep is due, in seconds since 1970: no row can be too old before. */
+  dueAt = 0;
   readonly #connection: Connection;
   readonly #renew: Statement;
   readonly #renewStray: Statement;
@@ -109,22 +111,29 @@ export class Keys {
     this.#isCounted = true;
   }
 
-  /** Writes what it counts into the transaction that is open; `sweep`: deletes some that are too old. */
-  save(now: number, sweep: boolean): void {
+  /** Writes what it counts into the transaction that is open. */
+  save(): void {
     if (!this.#isCounted && this.#bytes > 0) this.#recount();
-    if (sweep) this.#sweep(now);
     if (this.#bytes !== this.#bytesCommitted) this.#setBytes.run([this.#bytes]);
   }
 
-  #sweep(now: number): void {
-    const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
-    this.stored = 0;
+  /** Whether the oldest row is too old. */
+  findOld(now: number): boolean {
+    const [oldest] = this.#rows(1);
+    const isFound = oldest !== undefined && ageOf(oldest.at, now) !== "young";
+    if (!isFound) this.#swept(Number(oldest?.at ?? now));
+    return isFound;
+  }
+
+  /** Deletes what is too old of the oldest `limit` rows. */
+  sweep(now: number, limit: number): void {
     this.#renewStrays(now, limit);
     // Most often the oldest is young enough; to read them all would take as long as a tenth of what was added.
-    if (this.#rows(1).every(({ at }) => ageOf(at, now) === "young")) return;
-    for (const { id, at, bytes } of this.#rows(limit)) {
+    if (!this.findOld(now)) return;
+    const rows = this.#rows(limit);
+    for (const { id, at, bytes } of rows) {
       const age = ageOf(at, now);
-      if (age === "young") return;
+      if (age === "young") return this.#swept(Number(at));
       try {
         // How old it is nobody knows: it has its time from now on, behind all others.
         if (age === "unknown") this.#renew.run([now, id]);
@@ -134,6 +143,17 @@ export class Keys {
         this.#leftAlone = id;
       }
     }
+    if (rows.length < limit) this.#swept(now);
+  }
+
+  /** The oldest row that is left was written then. */
+  #swept(oldestAt: number): void {
+    this.dueAt = oldestAt + LIMITS.rememberSeconds + 1;
+  }
+
+  /** Has the rows looked at anew: what was swept is undone. */
+  sweepAnew(): void {
+    this.dueAt = 0;
   }
 
   #renewStrays(now: number, limit: number): void {

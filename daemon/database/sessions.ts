@@ -25,6 +25,13 @@ interface Session {
   isStored: boolean;
 }
 
+/** Some rows in the order of their names. */
+interface Chunk {
+  readonly rows: readonly { readonly client: string; readonly at: unknown }[];
+  /** Whether there are no more. */
+  readonly isLast: boolean;
+}
+
 /**
  * The sessions of one database, a row each, written once a transaction. What the open transaction changes is kept apart
  * until its COMMIT: a group may be undone and run again.
@@ -45,8 +52,12 @@ export class Sessions {
   readonly #left = new Set<string>();
   /** Sessions stored for the first time since the last sweep; those of undone transactions too. */
   stored = 0;
-  /** Rows up to this client have been looked at for their age. */
+  /** Rows up to this client have been looked at for their age, in the pass that is under way; "" before the first. */
   #sweptTo = "";
+  /** When the oldest row was written that this pass has met, in seconds since 1970; those that it has not are younger. */
+  #oldestAt = 0;
+  /** When the next pass is due: no row can be too old before. */
+  dueAt = 0;
 
   /** Prepares the statements; the tables exist. */
   constructor(connection: Connection) {
@@ -157,8 +168,13 @@ export class Sessions {
     return this.#changed.size > 0;
   }
 
-  /** Writes the rows into the transaction that is open; `sweep`: deletes some that are too old. */
-  save(now: number, sweep: boolean): void {
+  /** Whether the next commit has rows to delete of clients that said goodbye. */
+  get hasLeft(): boolean {
+    return this.#left.size > 0;
+  }
+
+  /** Writes the rows into the transaction that is open. */
+  save(now: number): void {
     for (const client of this.#left) this.#delete.run([client]);
     for (const [client, { seq, answers, isStored }] of this.#changed) {
       const row = [seq, answers.join("\n"), now, client];
@@ -168,26 +184,52 @@ export class Sessions {
       if (!hasRow || this.#connection.changes === 0) this.#insert.run(row);
       if (!isStored) this.stored++;
     }
-    if (sweep) this.#sweep(now);
   }
 
-  /** A few rows in the order of their names, then the next ones: a look at all would take too long. */
-  #sweep(now: number): void {
-    const limit = Math.max(LIMITS.sweepRows, 2 * this.stored);
-    this.stored = 0;
-    const rows = this.#next.all([this.#sweptTo, limit]);
-    let sweptTo = "";
-    for (const [client, at] of rows) {
-      // A text that is not well-formed is none here.
-      if (typeof client !== "string") continue;
-      sweptTo = client;
+  /** Looks at the next `limit` rows; whether one of them is too old. If none is, the pass goes on behind them. */
+  findOld(now: number, limit: number): boolean {
+    const chunk = this.#nextRows(limit);
+    const isFound = chunk.rows.some(({ at }) => ageOf(at, now) !== "young");
+    if (!isFound) this.#passed(chunk, now);
+    return isFound;
+  }
+
+  /** Deletes what is too old of the next `limit` rows, in the order of their names: a look at all would take too long. */
+  sweep(now: number, limit: number): void {
+    const chunk = this.#nextRows(limit);
+    for (const { client, at } of chunk.rows) {
       const age = ageOf(at, now);
       if (age === "unknown") this.#renew(client, now);
       if (age !== "old") continue;
       this.#delete.run([client]);
       this.#known.delete(client);
     }
-    this.#sweptTo = rows.length < limit ? "" : sweptTo;
+    this.#passed(chunk, now);
+  }
+
+  #nextRows(limit: number): Chunk {
+    const rows = this.#next.all([this.#sweptTo, limit]);
+    // A text that is not well-formed is none here.
+    const named = rows.filter(([client]) => typeof client === "string");
+    return {
+      rows: named.map(([client, at]) => ({ client: String(client), at })),
+      isLast: rows.length < limit || named.length === 0,
+    };
+  }
+
+  #passed({ rows, isLast }: Chunk, now: number): void {
+    if (this.#sweptTo === "") this.#oldestAt = now;
+    for (const { at } of rows) {
+      if (ageOf(at, now) === "young") this.#oldestAt = Math.min(this.#oldestAt, Number(at));
+    }
+    this.#sweptTo = isLast ? "" : rows.at(-1)!.client;
+    if (isLast) this.dueAt = this.#oldestAt + LIMITS.rememberSeconds + 1;
+  }
+
+  /** Has all rows looked at anew: what was swept is undone. */
+  sweepAnew(): void {
+    this.#sweptTo = "";
+    this.dueAt = 0;
   }
 
   /** How old a row is nobody knows: it has its time from now on. */

@@ -93,6 +93,13 @@ export const LIMITS = {
   sweepRows: 100,
   sweepMs: 1_000,
   sweepAdded: 1_000,
+  /**
+   * Without commits there is one for what is too old, once that is known to be there: it is looked whether it is every
+   * `sweepLookMs`, in memory alone. The loop is held for `sweepHoldMs` (some 600 rows) and then free for `sweepPauseMs`.
+   */
+  sweepLookMs: 60_000,
+  sweepHoldMs: 4,
+  sweepPauseMs: 40,
 
   /** The highest revision that a file may have: 2^52, so that numbers stay exact whatever is added to it. */
   revisionMax: 2 ** 52,

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { LIMITS } from "../../daemon/process/limits.ts";
+import { RESULT, SqliteError } from "../../daemon/sqlite/errors.ts";
+import { Commits } from "./commits.ts";
+
+const COUNTS = `select (select count(*) from _skylinedb_clients where client <> ''),
+  (select count(*) from _skylinedb_keys where id > 0)`;
+
+/** So many sessions and keys, a day old. */
+function backlog(it: Commits, count: number): void {
+  const numbers =
+    `with recursive n(i) as (select 1 union all select i + 1 from n where i < ${count})`;
+  const at = Math.floor(Date.now() / 1000) - LIMITS.rememberSeconds - 100;
+  it.temporary.connection.exec(
+    `${numbers} insert into _skylinedb_clients select 'c' || i, 1, '1 1', ${at} from n;
+     ${numbers} insert into _skylinedb_keys select i, 'k' || i, '', '1 1', ${at} from n`,
+  );
+}
+
+const counts = (it: Commits) => it.temporary.connection.get(COUNTS);
+
+/** Its sweep is interrupted by nothing, however busy the machine. */
+async function sweep(it: Commits): Promise<boolean> {
+  const { now } = performance;
+  const stopped = now.call(performance);
+  performance.now = () => stopped;
+  try {
+    return await it.commit.sweep();
+  } finally {
+    performance.now = now;
+  }
+}
+
+Deno.test("Commit.sweep() forgets what is too old, and then has nothing to do until more may be", async () => {
+  using it = new Commits();
+  backlog(it, 1_000);
+  const young = Math.floor(Date.now() / 1000) - LIMITS.rememberSeconds + 1_000;
+  it.temporary.connection.exec(
+    `insert into _skylinedb_clients values ('young', 1, '1 1', ${young})`,
+  );
+  assert.equal(it.writer.once.isSweepDue, true);
+  assert.equal(await sweep(it), true);
+  assert.deepEqual(counts(it), [1, 0]);
+  assert.deepEqual(it.commit.counts, { writes: 0, groups: 0, failures: 0 });
+  assert.equal(it.writer.once.isSweepDue, false);
+  const clock = Date.now;
+  try {
+    Date.now = () => clock() + 1_002_000;
+    assert.equal(it.writer.once.isSweepDue, true);
+    await sweep(it);
+  } finally {
+    Date.now = clock;
+  }
+  assert.deepEqual(counts(it), [0, 0]);
+});
+
+Deno.test("Commit.sweep() writes nothing where nothing is too old", async () => {
+  using it = new Commits();
+  const { connection } = it.temporary;
+  connection.wal.watch();
+  connection.exec("create table u(a)");
+  const { frames } = connection.wal;
+  assert.ok(frames > 0);
+  assert.equal(await sweep(it), true);
+  assert.equal(connection.wal.frames, frames);
+  assert.equal(it.writer.once.isSweepDue, false);
+});
+
+for (const code of [RESULT.IOERR, RESULT.FULL]) {
+  Deno.test(`Commit.sweep() begins anew after a COMMIT that failed with ${code}`, async () => {
+    using it = new Commits();
+    backlog(it, 500);
+    const { transaction } = it.writer;
+    const commit = transaction.commit.bind(transaction);
+    transaction.commit = () => {
+      throw new SqliteError(code, "failed");
+    };
+    assert.equal(await sweep(it), false);
+    transaction.commit = commit;
+    assert.equal(it.reopened, code === RESULT.FULL ? 0 : 1);
+    assert.deepEqual(counts(it), [500, 500]);
+    assert.equal(await sweep(it), true);
+    assert.deepEqual(counts(it), [0, 0]);
+  });
+}
+
+Deno.test("Commit.sweep() has a client's goodbye done with", async () => {
+  using it = new Commits();
+  await it.group({ session: { client: "a", seq: 1, acked: 0 } });
+  await sweep(it);
+  assert.equal(it.writer.once.isSweepDue, false);
+  it.writer.once.leave("a");
+  assert.equal(it.writer.once.isSweepDue, true);
+  await sweep(it);
+  assert.deepEqual(counts(it), [0, 0]);
+});
