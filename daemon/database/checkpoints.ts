@@ -12,6 +12,7 @@ import type { Connection } from "../sqlite/connection.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersionNumber } from "../sqlite/ffi.ts";
 import type { CheckpointProgress, WriteAheadLog } from "../sqlite/write_ahead_log.ts";
 import { copyBacklog } from "./backlog.ts";
+import { fileBytes } from "./database_file.ts";
 import { failureOf, isBusy } from "./failures.ts";
 import { turn } from "./turn.ts";
 
@@ -95,11 +96,7 @@ export class Checkpoints {
 
   /** Size of the log's file. By its name: opening and closing a file of SQLite's would drop this process's locks. */
   get fileBytes(): number {
-    try {
-      return Deno.lstatSync(`${this.#options.path}-wal`).size;
-    } catch {
-      return 0;
-    }
+    return fileBytes(`${this.#options.path}-wal`);
   }
 
   /** Why nothing may be written now; `undefined` when it may. */

@@ -1,48 +1,112 @@
 /**
- * Which statements were seen to hold the loop for too long.
+ * Which statements hold the loop for too long, and which may.
  *
  * @module
  */
 import { LIMITS } from "../process/limits.ts";
+import type { Statement } from "../sqlite/statement.ts";
+import { shapeOf } from "./statement_shape.ts";
 import type { Write } from "./write.ts";
 
 /**
- * How a statement is stepped. `inline`: on the loop, under the clock. `mixed`: off the loop until a step was cheap, then
- * inline: a sort works before its first row and hardly after. `offLoop`: every step, because a later one was costly too.
+ * How many steps of a statement, one after the other, have to be cheap off the loop before the next is done on it. 0: all
+ * are done on the loop, under the clock. 1: a sort works before its first row and hardly after. Infinity: none ever is.
  */
-export type Stepping = "inline" | "mixed" | "offLoop";
+export type Caution = number;
+
+/** What is looked at of a statement. */
+type Looked = Pick<Statement, "sql" | "isLong" | "isSeenCheap">;
 
 /** Remembers by SQL text, for as many statements as were used last. */
 export class CostlyStatements {
-  readonly #stepping = new Map<string, Stepping>();
+  readonly #fileBytes: () => number;
+  readonly #marks = new Map<string, Caution>();
+  /** Shapes of SQL that were seen cheap on a large file. */
+  readonly #cheapShapes = new Set<string>();
+  #isLarge = false;
+  #looksAgainAt = -Infinity;
 
-  /** How this SQL is to be stepped. */
-  steppingOf(sql: string): Stepping {
-    return this.#stepping.size === 0 ? "inline" : this.#stepping.get(key(sql)) ?? "inline";
+  /** `fileBytes` gives the size of the file; it is asked once a second. */
+  constructor(fileBytes: () => number = () => 0) {
+    this.#fileBytes = fileBytes;
+  }
+
+  /** Looks at the file's size, now and then: `now` is the time on the clock of `performance.now()`. */
+  look(now: number): void {
+    if (now < this.#looksAgainAt) return;
+    this.#looksAgainAt = now + LIMITS.largeFile.lookMs;
+    this.#isLarge = this.#fileBytes() >= LIMITS.largeFile.bytes;
+  }
+
+  /**
+   * How a statement is to be stepped. On a large file, which may not be in memory, one that is new is not known to be cheap:
+   * a single step of it may read all of the file before it looks at the clock.
+   */
+  cautionWith(statement: Looked): Caution {
+    const marked = this.#cautionOf(statement.sql);
+    if (marked > 0 || !this.#isLarge || statement.isSeenCheap) return marked;
+    if (statement.isLong) {
+      // So that the next is not begun in a group, which would have to begin anew.
+      this.mark(statement.sql);
+      return 1;
+    }
+    statement.isSeenCheap = this.#cheapShapes.has(shapeOf(statement.sql));
+    return statement.isSeenCheap ? 0 : 1;
+  }
+
+  #cautionOf(sql: string): Caution {
+    return this.#marks.size === 0 ? 0 : this.#marks.get(key(sql)) ?? 0;
   }
 
   /** Whether a statement of a write is known to be costly. */
   holds({ statements }: Write): boolean {
-    return this.#stepping.size > 0 &&
-      statements.some(({ sql }) => this.steppingOf(sql) !== "inline");
+    return this.#marks.size > 0 && statements.some(({ sql }) => this.#cautionOf(sql) > 0);
   }
 
-  /** This SQL held the loop, or may: next time one way further off it, unless `next` says how. */
-  mark(
-    sql: string,
-    next: Stepping = this.steppingOf(sql) === "inline" ? "mixed" : "offLoop",
-  ): void {
-    this.#stepping.delete(key(sql));
-    this.#stepping.set(key(sql), next);
-    if (this.#stepping.size > LIMITS.costlyStatementsMax) {
-      this.#stepping.delete(this.#stepping.keys().next().value!);
-    }
+  /** This SQL held the loop, or may: the next time there is so much caution, or what there was if that is more. */
+  mark(sql: string, caution: Caution = 1): void {
+    this.#set(sql, Math.max(caution, this.#cautionOf(sql)));
+  }
+
+  /** Few steps of this SQL were costly: less caution will do the next time. */
+  ease(sql: string): void {
+    const caution = this.#cautionOf(sql);
+    if (caution > 1) this.#set(sql, caution / LIMITS.costlyShare);
+  }
+
+  #set(sql: string, caution: Caution): void {
+    this.#marks.delete(key(sql));
+    this.#marks.set(key(sql), caution);
+    dropOldest(this.#marks, LIMITS.costlyStatementsMax);
   }
 
   /** This SQL turned out cheap, perhaps because an index was made. */
-  unmark(sql: string): void {
-    this.#stepping.delete(key(sql));
+  unmark({ sql, isLong }: Looked): void {
+    if (!isLong || !this.#isLarge) this.#marks.delete(key(sql));
   }
+
+  /** A run of a statement was cheap, or it was not: SQL that differs in its values alone is likely to be the same. */
+  noteRun(statement: Looked, isCheap: boolean): void {
+    if (!this.#isLarge || statement.isLong || isCheap && statement.isSeenCheap) return;
+    statement.isSeenCheap = isCheap;
+    const shape = shapeOf(statement.sql);
+    this.#cheapShapes.delete(shape);
+    if (!isCheap) return;
+    this.#cheapShapes.add(shape);
+    dropOldest(this.#cheapShapes, LIMITS.cheapShapesMax);
+  }
+}
+
+/** One step more of caution. */
+export function raised(caution: Caution): Caution {
+  return caution === 0 ? 1 : caution * LIMITS.costlyShare;
+}
+
+function dropOldest(
+  entries: { readonly size: number; keys(): Iterator<string>; delete(key: string): boolean },
+  max: number,
+): void {
+  if (entries.size > max) entries.delete(entries.keys().next().value!);
 }
 
 /** Long SQL by its beginning and length: a wrong match costs a little time, a long key memory. */

@@ -10,6 +10,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { RecentHistogram } from "../process/recent_histogram.ts";
 import { Commit } from "./commit.ts";
 import { CostlyStatements } from "./costly_statements.ts";
+import { fileBytes } from "./database_file.ts";
 import { databaseBusy, isBusy, queueFull, shuttingDown, timeout } from "./failures.ts";
 import { FileLifecycle, type FileLifecycleOptions } from "./file_lifecycle.ts";
 import { GroupCommit } from "./group_commit.ts";
@@ -97,7 +98,7 @@ export class Database {
       analyzed: () => this.#file.readers.renew(),
       rescue: (trouble) => this.#file.rescue(trouble),
     });
-    const costly = new CostlyStatements();
+    const costly = new CostlyStatements(() => fileBytes(path));
     this.#groups = new GroupCommit(this.#commit, costly);
     this.#lone = new LoneCommit(this.#commit, costly, this.#ending.signal);
     this.#queue = new WriteQueue<QueuedWrite>({

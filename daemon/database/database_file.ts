@@ -154,6 +154,15 @@ function reasonOf(error: unknown, path: string): string {
   return (error as Error).message;
 }
 
+/** The size of the file that has this name, without its log; 0 where there is none. It is not opened. */
+export function fileBytes(path: string): number {
+  try {
+    return Deno.lstatSync(path).size;
+  } catch {
+    return 0;
+  }
+}
+
 /** The error of a file that cannot be served. */
 export function cannotOpen(path: string, reason: string, hint?: string): SkylineError {
   return new SkylineError("CANNOT_OPEN", `Cannot open database ${path}: ${reason}`, { hint });

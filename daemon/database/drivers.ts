@@ -7,7 +7,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Statement } from "../sqlite/statement.ts";
-import type { CostlyStatements } from "./costly_statements.ts";
+import { type Caution, type CostlyStatements, raised } from "./costly_statements.ts";
 import { type Execution, standsAlone } from "./execution.ts";
 import { gone, timeout } from "./failures.ts";
 import type { Semaphore } from "./semaphore.ts";
@@ -27,6 +27,8 @@ export interface Drive {
   readonly signal?: AbortSignal;
   /** Bounds the steps off the loop; those of writes by default. */
   readonly slots?: Semaphore;
+  /** How often it was begun anew beside the loop; by default it was not. */
+  readonly attempt?: number;
 }
 
 /** The time as it was when somebody last asked: to ask costs as much as four calls of SQLite. */
@@ -47,6 +49,7 @@ export function driveInline<T>(
   clock: Clock,
   untilMs: number,
 ): T {
+  drive.costly.look(clock.now);
   let next = execution.next();
   let current: Statement | undefined;
   let since = 0;
@@ -61,12 +64,14 @@ export function driveInline<T>(
         if (clock.now - since > LIMITS.stepInlineMs) drive.costly.mark(statement.sql);
         throw new NotInline();
       }
-      if (drive.costly.steppingOf(statement.sql) !== "inline") throw new NotInline();
+      if (drive.costly.cautionWith(statement) > 0) throw new NotInline();
       const started = clock.now;
       try {
         row = stepUntil(statement, drive, started + LIMITS.stepInlineMs);
       } finally {
-        clock.now = noteTime(statement, drive, started);
+        clock.now = performance.now();
+        // Even if it hardly looked at the clock: an FTS5 rebuild is 11 operations.
+        if (clock.now - started > LIMITS.stepInlineMs) drive.costly.mark(statement.sql);
       }
     } catch (error) {
       next = execution.throw(error);
@@ -84,26 +89,19 @@ function stepUntil(
   untilMs: number,
 ): boolean {
   const { quickUpTo } = statement;
-  connection.inlineUntil = untilMs;
+  connection.clock.until = untilMs;
   try {
     return quickUpTo < Infinity
       ? connection.warily(quickUpTo, () => statement.step())
       : statement.step();
   } catch (error) {
     const isTooBig = error instanceof SqliteError && error.primary === RESULT.TOOBIG;
-    if (isTooBig && quickUpTo < Infinity) costly.mark(statement.sql, "offLoop");
+    if (isTooBig && quickUpTo < Infinity) costly.mark(statement.sql, Infinity);
     else if (!isInterrupt(error)) throw error;
     throw new NotInline();
   } finally {
-    connection.inlineUntil = Infinity;
+    connection.clock.until = Infinity;
   }
-}
-
-/** Remembers one that took too long, even if it hardly looked at the clock: an FTS5 rebuild is 11 operations. */
-function noteTime(statement: Statement, { costly }: Drive, started: number): number {
-  const now = performance.now();
-  if (now - started > LIMITS.stepInlineMs) costly.mark(statement.sql);
-  return now;
 }
 
 function isInterrupt(error: unknown): boolean {
@@ -118,35 +116,55 @@ function isInterrupt(error: unknown): boolean {
  * @throws {SkylineError} `TIMEOUT` at the deadline.
  */
 export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Promise<T> {
-  let turnAt = performance.now() + LIMITS.stepInlineMs;
+  const started = performance.now();
+  drive.costly.look(started);
+  let turnAt = started + LIMITS.stepInlineMs;
+  const all = new Map<string, StatementSteps>();
   let current: StatementSteps | undefined;
-  // Told at the end: were a mark dropped before, another run of the same SQL would try inline, fail, and begin all anew.
-  const cheap = new Set<string>();
-  let next = execution.next();
-  while (!next.done) {
-    if (current?.statement !== next.value) current = new StatementSteps(next.value, drive);
-    let row: boolean;
-    try {
-      if (performance.now() > turnAt) {
-        await rest();
-        turnAt = performance.now() + LIMITS.stepInlineMs;
+  try {
+    let next = execution.next();
+    while (!next.done) {
+      if (current?.statement !== next.value) current = stepsOf(next.value, drive, all);
+      let row: boolean;
+      try {
+        if (performance.now() > turnAt) {
+          await rest();
+          turnAt = performance.now() + LIMITS.stepInlineMs;
+        }
+        checkTime(drive);
+        row = await current.step();
+      } catch (error) {
+        next = execution.throw(error);
+        continue;
       }
-      checkTime(drive);
-      row = await current.step();
-    } catch (error) {
-      next = execution.throw(error);
-      continue;
+      if (!row) {
+        current.endRun();
+        current = undefined;
+      }
+      next = execution.next(row);
     }
-    if (!row) {
-      const { sql } = current.statement;
-      if (current.wasCheap) cheap.add(sql);
-      else cheap.delete(sql);
-      current = undefined;
-    }
-    next = execution.next(row);
+    // Not before: were a mark dropped, another run of the same SQL would try inline, fail, and begin all anew.
+    for (const steps of all.values()) steps.judge();
+    return next.value;
+  } finally {
+    drive.connection.clock.looksOften = false;
   }
-  for (const sql of cheap) drive.costly.unmark(sql);
-  return next.value;
+}
+
+/** Those of this SQL, which go on where it was run before. */
+function stepsOf(
+  statement: Statement,
+  drive: Drive,
+  all: Map<string, StatementSteps>,
+): StatementSteps {
+  const before = all.get(statement.sql);
+  if (before) {
+    before.statement = statement;
+    return before;
+  }
+  const steps = new StatementSteps(statement, drive);
+  all.set(statement.sql, steps);
+  return steps;
 }
 
 function checkTime({ deadline, signal }: Drive): void {
@@ -154,57 +172,91 @@ function checkTime({ deadline, signal }: Drive): void {
   if (signal?.aborted) throw gone(signal);
 }
 
-/** One run of a statement, beside the loop. */
+/** The steps of all runs of a statement in one drive beside the loop. */
 class StatementSteps {
-  readonly #stepping;
-  #lastMs = Infinity;
-  #tookMs = 0;
+  /** As it was prepared last. */
+  statement: Statement;
+  readonly #drive: Drive;
+  readonly #caution: Caution;
+  /** Steps off the loop, up to the last one, that were cheap. */
+  #cheapInARow = 0;
+  #hasHeldLoop = false;
+  #count = 0;
+  #costlyCount = 0;
+  #runs = 0;
+  #runMs = 0;
+  #allMs = 0;
 
-  constructor(readonly statement: Statement, readonly drive: Drive) {
-    this.#stepping = standsAlone(statement.sql)
-      ? "offLoop"
-      : drive.costly.steppingOf(statement.sql);
+  constructor(statement: Statement, drive: Drive) {
+    this.statement = statement;
+    this.#drive = drive;
+    this.#caution = standsAlone(statement.sql)
+      ? Infinity
+      : Math.max(drive.costly.cautionWith(statement), leastCaution(drive));
   }
 
   async step(): Promise<boolean> {
-    return this.#isInline() ? this.#stepInline() : await this.#stepOffLoop();
+    this.#count++;
+    return this.#cheapInARow >= this.#caution ? this.#stepInline() : await this.#stepOffLoop();
   }
 
-  /** Whether it was done off the loop, and need not have been. */
-  get wasCheap(): boolean {
-    return this.#stepping !== "inline" && this.#tookMs < LIMITS.stepInlineMs;
+  /** A run has come to its end. */
+  endRun(): void {
+    this.#runs++;
+    this.#allMs += this.#runMs;
+    this.#drive.costly.noteRun(this.statement, this.#runMs < LIMITS.stepInlineMs);
+    this.#runMs = 0;
+  }
+
+  /** All runs have come to their ends: remembers how to do it the next time. */
+  judge(): void {
+    const { costly } = this.#drive;
+    const { sql } = this.statement;
+    if (this.#allMs < this.#runs * LIMITS.stepInlineMs) costly.unmark(this.statement);
+    else if (this.#costlyCount * LIMITS.costlyShare <= this.#count) costly.ease(sql);
+    else if (this.#hasHeldLoop) costly.mark(sql, raised(this.#caution));
   }
 
   #stepInline(): boolean {
+    const { statement } = this;
+    const { connection, costly } = this.#drive;
+    connection.clock.looksOften = this.#caution > 0;
     const started = performance.now();
     try {
-      return stepUntil(this.statement, this.drive, started + LIMITS.stepInlineMs);
+      return stepUntil(statement, this.#drive, started + LIMITS.stepInlineMs);
+    } catch (error) {
+      if (error instanceof NotInline) costly.mark(statement.sql, raised(this.#caution));
+      throw error;
     } finally {
-      this.#tookMs += noteTime(this.statement, this.drive, started) - started;
+      if (this.#noteTime(started) >= LIMITS.stepInlineMs) this.#hasHeldLoop = true;
     }
   }
 
-  #isInline(): boolean {
-    return this.#stepping === "inline" ||
-      this.#stepping === "mixed" && this.#lastMs < LIMITS.stepCheapMs;
+  #noteTime(started: number): number {
+    const tookMs = performance.now() - started;
+    this.#runMs += tookMs;
+    if (tookMs < LIMITS.stepInlineMs) return tookMs;
+    this.#costlyCount++;
+    this.#cheapInARow = 0;
+    return tookMs;
   }
 
   async #stepOffLoop(): Promise<boolean> {
-    const slots = this.drive.slots ?? WRITE_SLOTS;
-    await slots.acquire(this.drive);
+    const slots = this.#drive.slots ?? WRITE_SLOTS;
+    await slots.acquire(this.#drive);
     const started = performance.now();
     try {
-      checkTime(this.drive);
+      checkTime(this.#drive);
       return await this.#stepInterruptibly();
     } finally {
       slots.release();
-      this.#lastMs = performance.now() - started;
-      this.#tookMs += this.#lastMs;
+      const isCheap = this.#noteTime(started) < LIMITS.stepCheapMs;
+      this.#cheapInARow = isCheap ? this.#cheapInARow + 1 : 0;
     }
   }
 
   async #stepInterruptibly(): Promise<boolean> {
-    const { connection, deadline, signal } = this.drive;
+    const { connection, deadline, signal } = this.#drive;
     let interrupted = false;
     let ended = false;
     const interrupt = () => {
@@ -233,4 +285,9 @@ class StatementSteps {
       signal?.removeEventListener("abort", interrupt);
     }
   }
+}
+
+/** Where steps on the loop were interrupted again and again, all statements are done with ever more caution: so it ends. */
+function leastCaution({ attempt = 0 }: Drive): Caution {
+  return attempt < 2 ? 0 : LIMITS.costlyShare ** (attempt - 2);
 }

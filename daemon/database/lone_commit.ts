@@ -143,14 +143,14 @@ export class LoneCommit {
   /** Runs one transaction, until it is committed or has failed. */
   async #unit<T, R>(unit: Unit<T, R>): Promise<R> {
     const { write } = unit;
-    for (;;) {
+    for (let attempt = 0;; attempt++) {
       const { connection, once, revision } = this.#commit.writer;
       once.discard();
       try {
         const refusal = refusalOf(write, revision, performance.now());
         if (refusal) throw refusal;
         if (!unit.isVacuum) await this.#begin(write.deadline);
-        const executed = await this.#execute(unit);
+        const executed = await this.#execute(unit, attempt);
         if (unit.isVacuum) await this.#begin(write.deadline);
         checkForeignKeys(connection);
         const done = unit.keep(executed);
@@ -163,10 +163,14 @@ export class LoneCommit {
     }
   }
 
-  async #execute<T, R>({ write, isVacuum, execute }: Unit<T, R>): Promise<T> {
+  async #execute<T, R>(
+    { write, isVacuum, execute }: Unit<T, R>,
+    attempt: number,
+  ): Promise<T> {
     const { connection } = this.#commit.writer;
     const signal = this.#ending;
-    const drive = { connection, costly: this.#costly, deadline: write.deadline, signal };
+    const { deadline } = write;
+    const drive = { connection, costly: this.#costly, deadline, signal, attempt };
     for (;;) {
       connection.attachedMax = isVacuum ? 1 : 0;
       try {

@@ -10,6 +10,7 @@ import { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import { CostlyStatements } from "./costly_statements.ts";
+import { fileBytes } from "./database_file.ts";
 import { Clock, driveBeside, driveInline, NotInline } from "./drivers.ts";
 import { executeQuery, type QueryResult } from "./execution.ts";
 import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
@@ -128,7 +129,7 @@ export class Readers {
   #last: Reader | undefined;
   /** Set while that is to be ended: one timer for many snapshots. */
   #endTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #costly = new CostlyStatements();
+  readonly #costly: CostlyStatements;
   /** One less than readers: a quick query always finds one. */
   readonly #besideLoop = new Semaphore(LIMITS.readersMax - 1);
   readonly #slots = querySlots();
@@ -144,6 +145,7 @@ export class Readers {
   /** Opens nothing yet. */
   constructor(options: ReadersOptions) {
     this.#options = options;
+    this.#costly = new CostlyStatements(() => fileBytes(options.path));
   }
 
   /** Answers a query: at once if it is quick. Its snapshot is taken before this returns, unless it is put off. */
@@ -293,12 +295,13 @@ export class Readers {
   }
 
   async #runBeside(query: Query, connection: Connection): Promise<QueryResult> {
-    for (;;) {
+    for (let attempt = 0;; attempt++) {
       try {
         return await driveBeside(executeQuery(connection, query.sql, query.params), {
           connection,
           costly: this.#costly,
           slots: this.#slots,
+          attempt,
           ...query,
         });
       } catch (error) {

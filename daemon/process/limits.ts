@@ -151,6 +151,18 @@ export const LIMITS = {
   threadsMax: 32,
   /** Statements that a database remembers as costly. */
   costlyStatementsMax: 200,
+  /**
+   * One step in so many may be costly, such as for a moment in which the machine was busy, and the statement's steps go on on the
+   * loop. And by so much the caution grows where a step on it had to be interrupted.
+   */
+  costlyShare: 64,
+  /**
+   * From this size on a file may not be in memory, and a statement that is new to it is first done off the loop: it takes a disk
+   * some 20 ms to read as much. And how often its size is asked, which takes some microseconds.
+   */
+  largeFile: { bytes: 32 * 1024 * 1024, lookMs: 1_000 },
+  /** Shapes of SQL that a large database remembers as cheap, of 1 KB at most. */
+  cheapShapesMax: 1_000,
   /** SQL up to so many UTF-16 units is kept prepared: longer text is rarely sent twice, and costs memory. */
   cachedSqlLengthMax: 10_000,
   /** How old a snapshot may be that queries share: within it two processes cannot tell which came first. */

@@ -63,23 +63,6 @@ export const PRAGMAS_READABLE: ReadonlySet<string> = new Set([
   "synchronous",
 ]);
 
-/**
- * Functions whose time grows with the product of two values' sizes, and which neither an interrupt nor the progress handler
- * reaches: the size in bytes up to which a call takes at most 10 ms.
- */
-const QUICK_UP_TO: ReadonlyMap<string, number> = new Map([
-  ...["trim", "ltrim", "rtrim", "unhex"].map((name) => [name, 2 * 1024] as const),
-  ...["like", "glob"].map((name) => [name, 4 * 1024] as const),
-  ...["instr", "replace", "json_patch", "jsonb_patch"].map((name) => [name, 32 * 1024] as const),
-]);
-
-/** Up to which size of its values what an action does is quick; Infinity for most. */
-export function quickUpTo(action: number, second: () => string | null): number {
-  return action === FUNCTION
-    ? QUICK_UP_TO.get(second()?.toLowerCase() ?? "") ?? Infinity
-    : Infinity;
-}
-
 /** Whether an action is passed over without a word: ANALYZE and REINDEX of the whole database come to the daemon's tables too. */
 export function isPassedOver(
   principal: Principal,

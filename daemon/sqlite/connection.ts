@@ -10,14 +10,15 @@ import {
   NAMES_OWN,
   namesOwn,
   type Principal,
-  quickUpTo,
   refusal,
 } from "./authorizer.ts";
 import { IOERR_WRITE, RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { Script } from "./script.ts";
+import { Nature } from "./nature.ts";
 import { noRoom } from "./no_room.ts";
 import { Statement } from "./statement.ts";
+import { StepClock } from "./step_clock.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
 
 // Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
@@ -30,10 +31,6 @@ const LIMIT_LENGTH = 0, LIMIT_ATTACHED = 7;
 
 /** Longest text or blob, in bytes: over a frame's, so that what came in can be worked on, and far below memory. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
-/** How many operations of SQLite's machine pass between two looks at the clock. */
-const PROGRESS_OPERATIONS = 1000;
-/** The same for a statement with calls that may take 10 ms. */
-const PROGRESS_OPERATIONS_WARY = 50;
 /** A cached statement costs a few KB; an app has few different ones, or else caching is of no use. */
 const STATEMENTS_CACHED_MAX = 200;
 
@@ -41,7 +38,6 @@ const AUTHORIZER = {
   parameters: ["pointer", "i32", "pointer", "pointer", "pointer", "pointer"],
   result: "i32",
 } as const;
-const PROGRESS_HANDLER = { parameters: ["pointer"], result: "i32" } as const;
 
 const SQLITE_DENY = 1, SQLITE_IGNORE = 2;
 
@@ -58,21 +54,22 @@ export interface Prepared {
 export class Connection {
   readonly #handle: DatabaseHandle;
   readonly #authorizer: Deno.UnsafeCallback<typeof AUTHORIZER>;
-  readonly #progress: Deno.UnsafeCallback<typeof PROGRESS_HANDLER>;
   readonly #cache = new Map<string, Statement>();
   /** The one of the cache that was used last. */
   #lastSql: string | undefined;
   #last: Statement | undefined;
   #refusal: string | null = null;
   #changesSchema = false;
-  #quickUpTo = Infinity;
-  #inlineUntil = Infinity;
+  /** Of the statement that was prepared last. */
+  #nature = new Nature();
   #isClosed = false;
 
   /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
   principal: Principal = "own";
   /** Whether new statistics for the planner were to be made since this was last set to false. */
   hasAnalyzed = false;
+  /** Ends steps on the event loop. */
+  readonly clock: StepClock;
   /** Its write-ahead log. */
   readonly wal: WriteAheadLog;
 
@@ -94,7 +91,7 @@ export class Connection {
         if (isPassedOver(this.principal, action, firstText)) return SQLITE_IGNORE;
         this.hasAnalyzed ||= makesStatistics(action, firstText);
         this.#changesSchema ||= changesSchema(action);
-        this.#quickUpTo = Math.min(this.#quickUpTo, quickUpTo(action, secondText));
+        this.#nature.note(action, firstText, secondText);
         const reason = refusal(this.principal, action, ...texts, by !== null);
         this.#refusal ??= reason;
         return reason === null ? RESULT.OK : SQLITE_DENY;
@@ -102,10 +99,7 @@ export class Connection {
         return SQLITE_DENY;
       }
     });
-    this.#progress = new Deno.UnsafeCallback(
-      PROGRESS_HANDLER,
-      () => performance.now() > this.#inlineUntil ? 1 : 0,
-    );
+    this.clock = new StepClock(handle);
   }
 
   /**
@@ -143,20 +137,6 @@ export class Connection {
     lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, VALUE_BYTES_MAX);
     lib.sqlite3_limit(this.#handle, LIMIT_ATTACHED, 0);
     lib.sqlite3_set_authorizer(this.#handle, this.#authorizer.pointer, null);
-    this.#watchClock(PROGRESS_OPERATIONS);
-  }
-
-  /**
-   * Looks at the clock after so many operations; never, where 0. Off the loop every call of the handler would cost 75 µs: there a
-   * timer and {@link Connection.interrupt} serve.
-   */
-  #watchClock(operations: number): void {
-    sqlite().sqlite3_progress_handler(
-      this.#handle,
-      operations,
-      operations > 0 ? this.#progress.pointer : null,
-      null,
-    );
   }
 
   /** The extended result code of the last call on this connection. */
@@ -190,7 +170,7 @@ export class Connection {
   prepareNext(script: Script, options: { persistent?: boolean } = {}): Statement | null {
     this.#refusal = null;
     this.#changesSchema = false;
-    this.#quickUpTo = Infinity;
+    this.#nature = new Nature();
     const text = script.bytes.subarray(script.at);
     const out = new BigUint64Array(2);
     const outBytes = new Uint8Array(out.buffer);
@@ -211,7 +191,7 @@ export class Connection {
       sqlite().sqlite3_finalize(handle);
       throw new SqliteError(RESULT.AUTH, NAMES_OWN);
     }
-    return handle === null ? null : new Statement(this, handle, own, this.#quickUpTo);
+    return handle === null ? null : new Statement(this, handle, own, this.#nature);
   }
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
@@ -274,31 +254,26 @@ export class Connection {
     }
   }
 
-  /** Until when inline steps may run, on the clock of `performance.now()`; past it they end with SQLITE_INTERRUPT. */
-  set inlineUntil(time: number) {
-    this.#inlineUntil = time;
-  }
-
   /** Runs a step without values larger than `bytesMax`, which fail with SQLITE_TOOBIG, and looks at the clock more often. */
   warily<T>(bytesMax: number, step: () => T): T {
     const lib = sqlite();
     lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, bytesMax);
-    this.#watchClock(PROGRESS_OPERATIONS_WARY);
+    this.clock.lookOften();
     try {
       return step();
     } finally {
       lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, VALUE_BYTES_MAX);
-      this.#watchClock(PROGRESS_OPERATIONS);
+      this.clock.go();
     }
   }
 
   /** Runs `work`, whose steps are off the loop, without the inline clock. */
   async offLoop<T>(work: () => Promise<T>): Promise<T> {
-    this.#watchClock(0);
+    this.clock.stop();
     try {
       return await work();
     } finally {
-      this.#watchClock(PROGRESS_OPERATIONS);
+      this.clock.go();
     }
   }
 
@@ -376,7 +351,7 @@ export class Connection {
     if (code !== RESULT.OK) throw this.error(code);
     this.#isClosed = true;
     this.#authorizer.close();
-    this.#progress.close();
+    this.clock.close();
     this.wal.close();
   }
 }

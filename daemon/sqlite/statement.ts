@@ -6,6 +6,7 @@
 import type { Connection } from "./connection.ts";
 import { RESULT } from "./errors.ts";
 import { sqlite, type StatementHandle } from "./ffi.ts";
+import type { Nature } from "./nature.ts";
 import { type BindValue, bindValue, columnJson } from "./values.ts";
 
 /** How often a statement was prepared anew, for a change of the schema: https://sqlite.org/c3ref/c_stmtstatus_counter.html */
@@ -35,17 +36,27 @@ export class Statement {
   readonly readOnly: boolean;
   /** Size of values, in bytes, up to which none of its functions takes long; Infinity for most. */
   readonly quickUpTo: number;
+  /** Whether it takes long by its nature where there is much: see {@link Nature}. */
+  readonly isLong: boolean;
+  /** Whether a run of it, or of SQL like it, was seen to be cheap on a large file. */
+  isSeenCheap = false;
   #names: string[] | undefined;
   #columnsJson: string | undefined;
   /** How often it had been prepared anew when they were read. */
   #columnsOf = 0;
 
   /** Takes over a handle; {@link Connection.prepare} makes statements. */
-  constructor(connection: Connection, handle: StatementHandle, sql: string, quickUpTo: number) {
+  constructor(
+    connection: Connection,
+    handle: StatementHandle,
+    sql: string,
+    { quickUpTo, isLong }: Nature,
+  ) {
     this.#connection = connection;
     this.#handle = handle;
     this.sql = sql;
     this.quickUpTo = quickUpTo;
+    this.isLong = isLong;
     this.parameterCount = sqlite().sqlite3_bind_parameter_count(handle);
     this.readOnly = sqlite().sqlite3_stmt_readonly(handle) !== 0;
   }

@@ -24,6 +24,12 @@ async function withClock<T>(body: () => T): Promise<Awaited<T>> {
   }
 }
 
+/** Whether SQL is known as costly. */
+function holds(costly: CostlyStatements, sql: string): boolean {
+  const statements = [{ sql, params: [] }];
+  return costly.holds({ statements, atomic: true, results: false, deadline: 0, units: 0 });
+}
+
 /** Whether SQL that is known as costly is not any more after a run beside the loop. */
 async function isForgotten(sql: string): Promise<boolean> {
   using temporary = new TemporaryConnection();
@@ -39,7 +45,7 @@ async function isForgotten(sql: string): Promise<boolean> {
     costly,
     deadline,
   });
-  return costly.steppingOf(sql) === "inline";
+  return !holds(costly, sql);
 }
 
 for (const sql of ["update t set v = v + 1", "update t set v = v + 1 returning v"]) {
@@ -62,8 +68,7 @@ Deno.test("driveBeside() ends at the deadline when the interrupt comes after a s
   const { connection } = temporary;
   const sql = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
   const costly = new CostlyStatements();
-  costly.mark(sql);
-  costly.mark(sql);
+  costly.mark(sql, Infinity);
   const now = performance.now.bind(performance);
   const deadline = now() + 20;
   const interrupted = Promise.withResolvers<void>();
@@ -107,7 +112,7 @@ function isCostlyAfter(sql: string, times: number): boolean {
     () => driveInline(execution, { connection, costly, deadline }, clock, clock.now + 20),
     NotInline,
   );
-  return costly.steppingOf(sql) !== "inline";
+  return holds(costly, sql);
 }
 
 Deno.test("driveInline() remembers a statement as costly that returns rows without end", async () => {
@@ -125,7 +130,7 @@ Deno.test("driveBeside() drops no mark while the same SQL is still to run", asyn
   connection.exec("create table t(v)");
   const sql = "insert into t values (trim(?, ?))";
   const costly = new CostlyStatements();
-  costly.mark(sql, "offLoop");
+  costly.mark(sql, Infinity);
   const deadline = performance.now() + 10_000;
   // The second is too large for an inline call: inline, the whole would have to begin anew, for ever.
   const statements = ["x", "x".repeat(5_000)].map((text) => ({ sql, params: [text, "y"] }));

@@ -79,9 +79,9 @@ const endlessQueries: Harm = {
   },
 };
 
-/** What a large file is made of, in bytes. */
+/** What a large file is made of, in bytes: in the short form just enough to be a large one. */
 export const LARGE_FILE_BYTES: Readonly<Record<Size, number>> = {
-  short: 30 * MB,
+  short: 40 * MB,
   faults: 1_000 * MB,
   soak: 1_000 * MB,
 };

@@ -134,14 +134,14 @@ Deno.test("Connection that is read-only cannot write", () => {
 const ENDLESS =
   "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
 
-Deno.test("Connection.inlineUntil ends a step that runs past it", () => {
+Deno.test("StepClock ends a step that runs past it", () => {
   using temporary = new TemporaryConnection();
   const { connection } = temporary;
   const started = performance.now();
-  connection.inlineUntil = started + 20;
+  connection.clock.until = started + 20;
   assert.throws(() => connection.get(ENDLESS), code("SQLITE_INTERRUPT"));
   assert.ok(performance.now() - started < 5_000);
-  connection.inlineUntil = Infinity;
+  connection.clock.until = Infinity;
   assert.deepEqual(connection.get("select 1"), [1]);
 });
 
