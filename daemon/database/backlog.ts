@@ -5,18 +5,19 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "../process/limits.ts";
-import { Connection } from "../sqlite/connection.ts";
 import type { CheckpointProgress, WriteAheadLog } from "../sqlite/write_ahead_log.ts";
+import { openConnection } from "./open_connection.ts";
 
 /**
  * Copies on another thread and on a connection of its own, again and again, until hardly more is left than a routine
  * checkpoint copies, a reader is in the way, or `signal` is aborted, which it looks at between two passes. Only for libraries
  * from `SAFE_CHECKPOINT_VERSION` on.
  *
+ * @throws {SkylineError} `CANNOT_OPEN`
  * @throws {SqliteError}
  */
 export async function copyBacklog(path: string, signal: AbortSignal): Promise<CheckpointProgress> {
-  const connection = Connection.open(path);
+  const connection = openConnection(path);
   try {
     // Until it has read the file, the connection does not know that there is a log.
     connection.get("SELECT 1 FROM sqlite_schema");

@@ -254,7 +254,8 @@ export class FileLifecycle {
 
   /** @throws {SkylineError} `FILE_REPLACED`, and has it seen to, when to open the database by its name would be unsafe. */
   #checkFiles(): void {
-    if (this.#isUnused) this.#openUnused();
+    // Also where it could not be opened again after a failure: the log is gone then because we closed it.
+    if (!this.#isOpen) this.open();
     const trouble = this.#writer.files.check();
     if (!trouble) return;
     // Opening it again has failed, and closing it took the log away: nobody else opens it now.

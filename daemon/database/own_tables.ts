@@ -58,7 +58,8 @@ const EXPECTED = new Map([
  * All that names them. By `sqlite_master`, which no table of the file can be called: one called `sqlite_schema`, forged
  * into the schema, would be read in its place.
  */
-const SELECT_NAMING = `SELECT type, name, tbl_name, CAST(sql AS TEXT) FROM main.sqlite_master
+const SELECT_NAMING =
+  `SELECT type, name, tbl_name, CAST(sql AS TEXT), CAST(rootpage AS INTEGER) FROM main.sqlite_master
   WHERE instr(lower(type || ' ' || name || ' ' || tbl_name || ' ' || coalesce(CAST(sql AS TEXT), '')), '${OWN_PREFIX}')`;
 
 /** Where a name begins that is ours: SQL has no escapes in names. */
@@ -114,19 +115,44 @@ function isWhole({ hasClients, hasKeys, revision }: State): boolean {
 }
 
 function inspect(connection: Connection, path: string): State {
-  const found = new Set<string>();
+  const found = new Map<string, number>();
   for (const row of rowsOf(connection, SELECT_NAMING)) {
     const [type, name, table, sql] = row as (string | null)[];
     const what = `${type} ${name}`;
     if (EXPECTED.has(what) && EXPECTED.get(what) === (sql && oneLine(sql)) && !found.has(what)) {
-      found.add(what);
+      found.set(what, row[4] as number);
     } else if ([name, table, sql].some((text) => OWN_NAME.test(String(text)))) {
       throw inTheWay(path, String(type), String(name));
     }
   }
+  refuseSharedPages(connection, path, found);
   const hasClients = found.has(`table ${CLIENTS_NAME}`);
   const hasKeys = found.has(`table ${KEYS_NAME}`);
   return { hasClients, hasKeys, revision: hasClients ? revisionOf(connection, path) : undefined };
+}
+
+/**
+ * What lies on the page of another writes that one's rows, whatever it is called: a client's INSERT ours, or the schema itself,
+ * which begins on the first page.
+ */
+function refuseSharedPages(
+  connection: Connection,
+  path: string,
+  own: ReadonlyMap<string, number>,
+): void {
+  const pages = [1, ...own.values()];
+  const on = `SELECT type, name FROM main.sqlite_master WHERE CAST(rootpage AS INTEGER) IN`;
+  const isShared = new Set(pages).size < pages.length;
+  for (const [type, name] of rowsOf(connection, `${on} (${pages})`)) {
+    if (!isShared && own.has(`${type} ${name}`)) continue;
+    throw cannotOpen(
+      path,
+      `its ${type} ${
+        quoted(String(name))
+      } lies on a page of the schema or of the daemon's own tables`,
+      "The file is damaged, or was made to do harm: restore it from a backup",
+    );
+  }
 }
 
 /** `undefined`: there is none. */
@@ -206,15 +232,19 @@ function* rowsOf(connection: Connection, sql: string): Generator<unknown[]> {
 }
 
 function inTheWay(path: string, type: string, name: string): SkylineError {
-  const quoted = `"${cutText(name, LIMITS.shownNameUnits).replaceAll('"', '""')}"`;
+  const shown = quoted(name);
   const kind = type === "view" || type === "trigger" || type === "index" ? type : "table";
   return cannotOpen(
     path,
-    `its ${kind} ${quoted} changes or uses the daemon's own tables (${OWN_PREFIX}…), or is not as the daemon made it`,
+    `its ${kind} ${shown} changes or uses the daemon's own tables (${OWN_PREFIX}…), or is not as the daemon made it`,
     kind === "table"
-      ? `With another program, rename it (ALTER TABLE ${quoted} RENAME TO …), or make it without what names ${OWN_PREFIX}…`
-      : `With another program, remove it: DROP ${kind.toUpperCase()} ${quoted}`,
+      ? `With another program, rename it (ALTER TABLE ${shown} RENAME TO …), or make it without what names ${OWN_PREFIX}…`
+      : `With another program, remove it: DROP ${kind.toUpperCase()} ${shown}`,
   );
+}
+
+function quoted(name: string): string {
+  return `"${cutText(name, LIMITS.shownNameUnits).replaceAll('"', '""')}"`;
 }
 
 function oneLine(sql: string): string {

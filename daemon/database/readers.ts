@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
-import { Connection } from "../sqlite/connection.ts";
+import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import { CostlyStatements } from "./costly_statements.ts";
@@ -14,6 +14,7 @@ import { fileBytes } from "./database_file.ts";
 import { Clock, driveBeside, driveInline, NotInline } from "./drivers.ts";
 import { executeQuery, type QueryResult } from "./execution.ts";
 import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
+import { openConnection } from "./open_connection.ts";
 import { ownRowChanged, SELECT_REVISION } from "./own_tables.ts";
 import { Semaphore } from "./semaphore.ts";
 import { querySlots } from "./slow_steps.ts";
@@ -68,7 +69,7 @@ class Reader {
   takenAt = 0;
 
   constructor(path: string, settings: ConnectionSettings, readonly generation: number) {
-    this.connection = Connection.open(path, { readOnly: true });
+    this.connection = openConnection(path, { readOnly: true });
     try {
       applySettings(this.connection, settings);
       this.#revision = this.connection.prepare(SELECT_REVISION, { persistent: true }).statement!;

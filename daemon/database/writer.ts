@@ -5,13 +5,14 @@
  */
 import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
-import { Connection } from "../sqlite/connection.ts";
+import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Writer } from "./commit.ts";
 import { cannotOpen } from "./database_file.ts";
 import { ExactlyOnce } from "./exactly_once.ts";
 import { isBusy } from "./failures.ts";
 import { FileWatch } from "./file_watch.ts";
+import { openConnection } from "./open_connection.ts";
 import { createOwnTables, SELECT_MARK } from "./own_tables.ts";
 import { Transaction } from "./transaction.ts";
 
@@ -42,7 +43,7 @@ export interface OpenWriter extends Writer {
  * @throws {SqliteError}
  */
 export function openWriter(path: string, options: WriterOptions, known = 0): OpenWriter {
-  const connection = Connection.open(path);
+  const connection = openConnection(path);
   try {
     configure(connection, options);
     if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
