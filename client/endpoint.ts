@@ -8,11 +8,13 @@ import { lstatSync, realpathSync, type Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { Buffer } from "node:buffer";
-import { SkylineError } from "./errors.ts";
+import { cutText, SkylineError } from "./errors.ts";
 
 const WINDOWS = process.platform === "win32";
 const PIPE_FOLDER = "\\\\.\\pipe\\";
 const HASH_DIGITS = 16;
+/** How much is shown of a path that is too long. */
+const SHOWN_UNITS = 600;
 const PLAIN_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 /** The shortest of the systems' bounds, macOS's 104 bytes, less the NUL; what the rules below make is shorter. */
 const SOCKET_PATH_BYTES_MAX = 103;
@@ -22,7 +24,7 @@ const SOCKET_PATH_BYTES_MAX = 103;
  * path lead to the same one. A look-up: nothing is created, and whether a daemon listens there is not known.
  *
  * @throws {SkylineError} `NOT_RUNNING` when the file does not exist, unless a daemon listens that served it before it was moved
- * or removed; `NO_PERMISSION` when the system hides it.
+ * or removed; `NO_PERMISSION` when the system hides it; `CANNOT_OPEN` when no file can have that path.
  */
 export function endpointOf(file: string): string {
   const path = realPath(file);
@@ -175,6 +177,12 @@ export function movedAway(file: string): SkylineError | null {
   });
 }
 
+/** Paths of which the system says that they can lead to no file. */
+const IMPOSSIBLE: Readonly<Record<string, string>> = {
+  ENAMETOOLONG: "the name or the path is longer than the system takes",
+  ELOOP: "its path leads over symbolic links that lead to one another",
+};
+
 /** `null` where there is no such file. */
 function realPath(file: string): string | null {
   try {
@@ -182,6 +190,14 @@ function realPath(file: string): string | null {
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return null;
+    const impossible = IMPOSSIBLE[code ?? ""];
+    if (impossible) {
+      const shown = cutText(file, SHOWN_UNITS);
+      throw new SkylineError("CANNOT_OPEN", `Cannot find ${shown}: ${impossible}`, {
+        cause,
+        hint: "Correct the path.",
+      });
+    }
     throw new SkylineError("NO_PERMISSION", `Cannot find ${file}: ${message}`, {
       cause,
       hint: "Let this program's user read the folders that lead to the file.",

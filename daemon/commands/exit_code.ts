@@ -6,6 +6,7 @@
 import { type ErrorCode, ERRORS, SkylineError } from "../../client/errors.ts";
 import { UsageError } from "../process/config.ts";
 import { AlreadyRunningError } from "../process/holder.ts";
+import { obstacleOf } from "../process/obstacle.ts";
 import { printable } from "./output.ts";
 
 /** The program's exit codes. */
@@ -30,7 +31,7 @@ export const EXIT = {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage;
   if (error instanceof AlreadyRunningError) return EXIT.alreadyRunning;
-  if (!(error instanceof SkylineError)) return EXIT.failed;
+  if (!(error instanceof SkylineError)) return obstacleOf(error) ? EXIT.cannotOpen : EXIT.failed;
   switch (error.code) {
     case "NOT_RUNNING":
       return EXIT.notRunning;
@@ -80,4 +81,5 @@ function hintOf(error: unknown): string | undefined {
     return COMMAND_HINTS[error.code] ?? error.hint;
   }
   if (error instanceof SkylineError || error instanceof UsageError) return error.hint;
+  return obstacleOf(error)?.hint;
 }

@@ -3,10 +3,19 @@
  *
  * @module
  */
+import { SkylineError } from "../../client/errors.ts";
 import type { DaemonConfig } from "../process/config.ts";
 import { AlreadyRunningError } from "../process/holder.ts";
-import { endAtSignals, failPastFileSizeLimit, ignoreHangup } from "../process/libc.ts";
+import {
+  descriptorsMax,
+  endAtSignals,
+  failPastFileSizeLimit,
+  ignoreHangup,
+} from "../process/libc.ts";
+import { LIMITS } from "../process/limits.ts";
 import { type OpenLog, openLog } from "../process/log.ts";
+import { obstacleNamed } from "../process/obstacle.ts";
+import type { Daemon } from "../server/daemon.ts";
 import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
 import { tell } from "./output.ts";
 
@@ -14,7 +23,10 @@ const WINDOWS = Deno.build.os === "windows";
 
 /** Serves until a signal or a request ends the daemon. */
 export async function start(config: DaemonConfig): Promise<number> {
-  if (!WINDOWS) failPastFileSizeLimit();
+  if (!WINDOWS) {
+    failPastFileSizeLimit();
+    refuseFewDescriptors();
+  }
   await using log = openLog(config);
   const rotates = !WINDOWS && config.logFile !== undefined;
   // Before anything that takes time: without a listener the signal would end the process.
@@ -22,10 +34,8 @@ export async function start(config: DaemonConfig): Promise<number> {
   const { startDaemon } = await import("../server/daemon.ts");
   try {
     const daemon = await startDaemon(config, log);
-    for (const { path, endpoint, created } of daemon.databases) {
-      if (created) tell(`Created ${path}\n`);
-      tell(`Serving ${path} at ${endpoint}\n`);
-    }
+    // In one piece: who waits for the one line may read but once.
+    tell(daemon.databases.map(servingText).join(""));
     endOnSignal(daemon, log, { rotates });
     await daemon.stopped;
   } catch (thrown) {
@@ -35,6 +45,21 @@ export async function start(config: DaemonConfig): Promise<number> {
     throw error;
   }
   return EXIT.done;
+}
+
+function servingText({ path, endpoint, created }: Daemon["databases"][number]): string {
+  return `${created ? `Created ${path}\n` : ""}Serving ${path} at ${endpoint}\n`;
+}
+
+/** @throws {SkylineError} `CANNOT_OPEN` where so few are left that the runtime itself would fail some time, without a word. */
+function refuseFewDescriptors(): void {
+  const max = descriptorsMax();
+  if (max >= LIMITS.descriptorsMin) return;
+  throw new SkylineError(
+    "CANNOT_OPEN",
+    `This process may have ${max} files open, and a daemon needs ${LIMITS.descriptorsMin}`,
+    { hint: obstacleNamed("EMFILE")!.hint },
+  );
 }
 
 /** The error, which says in what the daemon that serves already differs from what was asked for. */

@@ -4,9 +4,11 @@
  * @module
  */
 import { basename, dirname, join, resolve } from "node:path";
-import { SkylineError } from "../../client/errors.ts";
+import { cutText, SkylineError } from "../../client/errors.ts";
 import { fileIdentity } from "../process/file_identity.ts";
 import { type Unfit, unfitFileSystem, unfitPath } from "../process/file_system.ts";
+import { LIMITS } from "../process/limits.ts";
+import { reasonAndHint } from "../process/obstacle.ts";
 
 /**
  * Makes sure that there is a file at `path` that can be served, an empty one if there was none, and gives its real path.
@@ -48,9 +50,15 @@ function realPath(path: string, missing: (absolute: string) => void): string {
     const info = statOrNull(absolute);
     if (info === null) missing(absolute);
     else checkFile(absolute, info);
-    return Deno.realPathSync(absolute).replace(/^\\\\\?\\/, "");
+    const real = Deno.realPathSync(absolute).replace(/^\\\\\?\\/, "");
+    refuse(real, unfitLength(real));
+    return real;
   } catch (error) {
-    throw error instanceof SkylineError ? error : cannotOpen(absolute, reasonOf(error, absolute));
+    if (error instanceof SkylineError) throw error;
+    const { reason, hint } = isNotFolder(error)
+      ? { reason: `${dirname(absolute)} is not a folder`, hint: undefined }
+      : reasonAndHint(error);
+    throw cannotOpen(absolute, reason, hint);
   }
 }
 
@@ -60,9 +68,10 @@ function createIn(folder: string, path: string, refuseAt: (realPath: string) => 
     throw cannotOpen(path, `folder ${folder} does not exist`, "Create the folder first");
   }
   const realFolder = Deno.realPathSync(folder);
-  refuse(path, unfitFileSystem(realFolder));
+  const realPath = join(realFolder, basename(path));
+  refuse(path, unfitLength(realPath) ?? unfitFileSystem(realFolder));
   try {
-    refuseAt(join(realFolder, basename(path)));
+    refuseAt(realPath);
     refuseLog(path);
   } catch (error) {
     // Another start has made it since it was looked for: nothing was moved.
@@ -75,8 +84,13 @@ function createIn(folder: string, path: string, refuseAt: (realPath: string) => 
     return true;
   } catch (error) {
     // Which of the two serves it, the lock decides.
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    return false;
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    if (!isForbidden(error)) throw error;
+    throw cannotOpen(
+      path,
+      `this user may not create a file in ${folder}`,
+      "Change the access rights",
+    );
   }
 }
 
@@ -133,6 +147,28 @@ function unfitName(name: string): Unfit | null {
   };
 }
 
+/** Longer ones SQLite cannot open, and says no more than that. */
+function unfitLength(realPath: string): Unfit | null {
+  const isWindows = Deno.build.os === "windows";
+  const bytesOf = (text: string) => new TextEncoder().encode(text).length;
+  const name = basename(realPath);
+  const nameLength = isWindows ? name.length : bytesOf(name);
+  if (nameLength > LIMITS.nameBytesMax) {
+    return {
+      reason: `its name has ${nameLength} ${isWindows ? "characters" : "bytes"}, ` +
+        `and ${LIMITS.nameBytesMax} is the most: SQLite adds endings to it`,
+      hint: "Give it a shorter name",
+    };
+  }
+  if (isWindows || bytesOf(realPath) <= LIMITS.pathBytesMax) return null;
+  return {
+    reason: `its path has ${
+      bytesOf(realPath)
+    } bytes, and ${LIMITS.pathBytesMax} is what SQLite takes`,
+    hint: "Put it into a folder of a shorter path",
+  };
+}
+
 function refuse(path: string, unfit: Unfit | null): void {
   if (unfit) throw cannotOpen(path, unfit.reason, unfit.hint);
 }
@@ -146,12 +182,12 @@ function statOrNull(path: string): Deno.FileInfo | null {
   }
 }
 
-function reasonOf(error: unknown, path: string): string {
-  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return `this user may not create a file in ${dirname(path)}`;
-  }
-  if (error instanceof Deno.errors.NotADirectory) return `${dirname(path)} is not a folder`;
-  return (error as Error).message;
+function isForbidden(error: unknown): boolean {
+  return error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable;
+}
+
+function isNotFolder(error: unknown): boolean {
+  return error instanceof Deno.errors.NotADirectory;
 }
 
 /** The size of the file that has this name, without its log; 0 where there is none. It is not opened. */
@@ -165,5 +201,6 @@ export function fileBytes(path: string): number {
 
 /** The error of a file that cannot be served. */
 export function cannotOpen(path: string, reason: string, hint?: string): SkylineError {
-  return new SkylineError("CANNOT_OPEN", `Cannot open database ${path}: ${reason}`, { hint });
+  const shown = cutText(path, LIMITS.shownPathUnits);
+  return new SkylineError("CANNOT_OPEN", `Cannot open database ${shown}: ${reason}`, { hint });
 }

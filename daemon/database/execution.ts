@@ -12,7 +12,7 @@ import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Script } from "../sqlite/script.ts";
 import { type BindValues, ParameterMismatchError, type Statement } from "../sqlite/statement.ts";
-import { CODE_OF_RESULT } from "./failures.ts";
+import { codeOf, isShortage } from "./failures.ts";
 import type { Write, WriteStatement } from "./write.ts";
 
 /** Yields statements to step, is given whether there was a row, and ends with what came of it. */
@@ -335,14 +335,14 @@ function statementError(error: unknown, index: number): unknown {
   }
   if (error instanceof SqliteError && error.primary !== RESULT.INTERRUPT) {
     return new SkylineError(
-      CODE_OF_RESULT[error.primary] ?? "SQL_ERROR",
+      codeOf(error),
       `Statement ${index}: ${error.message}`,
       {
         statement: index,
         sqliteCode: error.codeName,
-        hint: error.hint,
-        // Memory may be there the next time; anything else would fail again.
-        retry: error.primary === RESULT.NOMEM ? "safe" : undefined,
+        hint: error.obstacle?.hint,
+        // Memory and descriptors may be there the next time; anything else would fail again.
+        retry: error.primary === RESULT.NOMEM || isShortage(error) ? "safe" : undefined,
       },
     );
   }

@@ -55,7 +55,7 @@ export function isBusy(error: unknown): boolean {
 }
 
 /** Codes that say more than that SQLite failed. */
-export const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
+const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
   [RESULT.AUTH]: "NOT_ALLOWED",
   [RESULT.BUSY]: "DATABASE_BUSY",
   [RESULT.FULL]: "DISK_FULL",
@@ -63,13 +63,24 @@ export const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
   [RESULT.CANTOPEN]: "DISK_FAILED",
 };
 
+/** Which error a failure of SQLite's is. */
+export function codeOf(error: SqliteError): ErrorCode {
+  return isShortage(error) ? "CANNOT_OPEN" : CODE_OF_RESULT[error.primary] ?? "SQL_ERROR";
+}
+
+/** Whether no further file can be opened now. Nothing is wrong with the disk. */
+export function isShortage({ obstacle }: SqliteError): boolean {
+  return obstacle?.code === "EMFILE" || obstacle?.code === "ENFILE";
+}
+
 /** Any error as an answer. What is neither ours nor SQLite's is a mistake in this program. */
 export function failureOf(error: unknown): SkylineError {
   if (error instanceof SkylineError) return error;
   if (error instanceof SqliteError) {
-    const code = CODE_OF_RESULT[error.primary] ?? "SQL_ERROR";
-    const { message, codeName: sqliteCode, hint } = error;
-    return new SkylineError(code, message, { sqliteCode, hint, retry: "safe" });
+    const { message, codeName: sqliteCode, obstacle } = error;
+    return new SkylineError(codeOf(error), message, {
+      ...{ sqliteCode, hint: obstacle?.hint, retry: "safe" },
+    });
   }
   return new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`, {
     retry: "safe",

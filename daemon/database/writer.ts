@@ -3,8 +3,11 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
+import { isOnReadOnlyMount } from "../process/file_system.ts";
+import { obstacleIn, obstacleNamed } from "../process/obstacle.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Writer } from "./commit.ts";
@@ -46,7 +49,7 @@ export function openWriter(path: string, options: WriterOptions, known = 0): Ope
   const connection = openConnection(path);
   try {
     configure(connection, options);
-    if (connection.readOnly) throw cannotOpen(path, "it is read-only", "Change its access rights");
+    if (connection.readOnly) throw readOnly(path);
     const revision = createOwnTables(connection, {
       path,
       log: options.log,
@@ -74,7 +77,7 @@ export function closeWriter({ connection, transaction, once }: Writer): void {
 /** Why the database at `path` cannot be opened, when `error` is SQLite's; any other error as it is. */
 export function openError(path: string, error: unknown): unknown {
   if (isBusy(error)) return openBusy(path);
-  return error instanceof SqliteError ? cannotOpen(path, ...reasonOf(error)) : error;
+  return error instanceof SqliteError ? cannotOpen(path, ...reasonOf(error, path)) : error;
 }
 
 /**
@@ -117,21 +120,35 @@ function set(connection: Connection, pragma: string, value: string | number): vo
   }
 }
 
-function reasonOf(error: SqliteError): [reason: string, hint?: string] {
+function reasonOf(error: SqliteError, path: string): [reason: string, hint?: string] {
+  // SQLite makes files beside it, and where it cannot it tells no more than that.
+  const isNoFile = error.primary === RESULT.CANTOPEN || error.primary === RESULT.READONLY;
+  const obstacle = error.obstacle ?? (isNoFile ? obstacleIn(dirname(path)) : undefined);
+  if (obstacle) return [obstacle.reason, obstacle.hint];
   switch (error.primary) {
     case RESULT.NOTADB:
       return ["it is not a SQLite database", "Name another file, or one that does not exist yet"];
     case RESULT.CORRUPT:
       return [`it is damaged (${error.message})`, "Restore it from a backup"];
+    case RESULT.FULL:
+      return [`the disk is full (${error.message})`, "Free some space"];
     case RESULT.CANTOPEN:
     case RESULT.READONLY:
       return [
-        `this user may not write to it and its folder (${error.codeName})`,
-        "Change the access rights",
+        `it, or a file beside it, cannot be opened (${error.codeName})`,
+        "See who may read and write it, and its -wal and -shm",
       ];
     default:
       return [`${error.message} (${error.codeName})`];
   }
+}
+
+function readOnly(path: string): SkylineError {
+  if (isOnReadOnlyMount(path)) {
+    const { reason, hint } = obstacleNamed("EROFS")!;
+    return cannotOpen(path, reason, hint);
+  }
+  return cannotOpen(path, "it is read-only for this user", "Change its access rights");
 }
 
 function openBusy(path: string): SkylineError {

@@ -9,6 +9,7 @@
  */
 import { SkylineError } from "../../client/errors.ts";
 import { fileIdentity } from "./file_identity.ts";
+import { reasonAndHint } from "./obstacle.ts";
 import { darwinFcntl, libc, openDescriptor } from "./libc.ts";
 
 const IS_DARWIN = Deno.build.os === "darwin";
@@ -38,10 +39,7 @@ export function lockDatabase(path: string): DatabaseLock | null {
     if (ownKeys.has(key)) return null;
     const descriptor = openDescriptor(path, { write: IS_DARWIN });
     if (descriptor < 0) {
-      throw new SkylineError(
-        "CANNOT_OPEN",
-        `Cannot open database ${path}: this user may not read or write it`,
-      );
+      throw whyNot(path);
     }
     if (!take(descriptor)) {
       libc().close(descriptor);
@@ -58,6 +56,19 @@ export function lockDatabase(path: string): DatabaseLock | null {
     "CANNOT_OPEN",
     `Cannot open database ${path}: it is replaced all the time`,
   );
+}
+
+/** The call itself says nothing; this process has no lock on the file, which opening and closing it would drop. */
+function whyNot(path: string): SkylineError {
+  let { reason, hint }: ReturnType<typeof reasonAndHint> = {
+    reason: "this user may not read or write it",
+  };
+  try {
+    Deno.openSync(path, { read: true, write: IS_DARWIN }).close();
+  } catch (error) {
+    ({ reason, hint } = reasonAndHint(error));
+  }
+  return new SkylineError("CANNOT_OPEN", `Cannot open database ${path}: ${reason}`, { hint });
 }
 
 function release(key: string, descriptor: number): void {

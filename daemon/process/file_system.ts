@@ -51,6 +51,8 @@ export interface Mount {
   readonly source: string;
   /** Options of the file system, after a comma each. */
   readonly options: string;
+  /** Whether nothing can be written, by the mount or by the file system. */
+  readonly isReadOnly: boolean;
 }
 
 function mountInfo(): string {
@@ -76,7 +78,8 @@ export function mountOf(mountinfo: string, path: string): Mount | null {
     const point = unescape(fields[4]);
     const holds = point === "/" || path === point || path.startsWith(`${point}/`);
     if (holds && point.length >= (found?.point.length ?? 0)) {
-      found = { point, type, source, options };
+      const isReadOnly = [fields[5], options].some((each) => each.split(",").includes("ro"));
+      found = { point, type, source, options, isReadOnly };
     }
   }
   return found;
@@ -101,8 +104,15 @@ const CLUSTER_TYPES = new Set(["gfs2", "ocfs2"]);
 /** A folder of the computer that this virtual one runs on; they have no memory in common, and several no locks. */
 const HOST_TYPES = new Set(["9p", "vboxsf", "vmhgfs", "fuse.vmhgfs-fuse", "prl_fs"]);
 
+/** Whether a real path is where nothing can be written, as far as the system tells: on Linux. */
+export function isOnReadOnlyMount(path: string): boolean {
+  return Deno.build.os === "linux" && mountOf(mountInfo(), path)?.isReadOnly === true;
+}
+
 /** Why no database can be served on such a file system. */
-export function unfitMount({ point, type, source, options }: Mount): Unfit | null {
+export function unfitMount(
+  { point, type, source, options }: Omit<Mount, "isReadOnly">,
+): Unfit | null {
   const named = `${point}, file system ${type}`;
   const isWindowsDrive = type === "drvfs" ||
     (type === "9p" || type === "virtiofs") &&

@@ -23,6 +23,7 @@ const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
   signal: { parameters: ["i32", "pointer"], result: "pointer" },
   pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
@@ -67,6 +68,15 @@ function descriptors(): Iterable<number> {
   } catch {
     return Array(DESCRIPTORS_MAX).keys(); // without /proc, in a bare chroot
   }
+}
+
+const RLIMIT_NOFILE = IS_DARWIN ? 8 : 7;
+
+/** How many descriptors this process may have. */
+export function descriptorsMax(): number {
+  const limit = new BigUint64Array(2);
+  const failed = libc().getrlimit(RLIMIT_NOFILE, new Uint8Array(limit.buffer)) !== 0;
+  return failed ? Infinity : Number(limit[0]);
 }
 
 /** Has SIGINT and SIGTERM end the process at once, whatever the loop does. */

@@ -176,6 +176,16 @@ export const LIMITS = {
   presenceMs: 1_000,
 
   // The file
+  /**
+   * UTF-8 bytes of a database's path and of its name: SQLite takes paths of 512, file systems names of 255 (on Windows UTF-16
+   * units), and both must hold `-journal`.
+   */
+  pathBytesMax: 504,
+  nameBytesMax: 247,
+  /** How much of a path is shown in an error, in UTF-16 units: all of one that can be served. */
+  shownPathUnits: 600,
+  /** Descriptors below which a daemon does not start: it takes some 30 itself, and a connection or a slow query one or two. */
+  descriptorsMin: 64,
   /** How long to wait for another process's lock while opening. */
   openBusyMs: 5_000,
   /** How long to wait for other programs' reads when the files have changed under the database. */

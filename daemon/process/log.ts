@@ -6,7 +6,7 @@
  */
 import { SkylineError } from "../../client/errors.ts";
 import { type DaemonConfig, LOG_LEVELS, type LogLevel } from "./config.ts";
-import { systemReason } from "./system_error.ts";
+import { reasonAndHint } from "./obstacle.ts";
 
 /** Takes events; `fields` are written as `key=value` after the message. */
 export interface Log {
@@ -65,7 +65,7 @@ export function openLog(
     } catch (error) {
       log.warn("The log cannot be opened anew: it goes on in the file before", {
         file: path,
-        reason: systemReason(error),
+        reason: reasonAndHint(error).reason,
       });
     }
   };
@@ -87,13 +87,11 @@ function openLogFile(path: string): Deno.FsFile {
   try {
     return Deno.openSync(path, OPEN_OPTIONS);
   } catch (error) {
-    throw new SkylineError(
-      "CANNOT_OPEN",
-      `Cannot open the log file ${path}: ${systemReason(error)}`,
-      {
-        hint: "Give --log-file a file that this user may write to, in a folder that exists.",
-      },
-    );
+    const { reason, hint } = reasonAndHint(error);
+    throw new SkylineError("CANNOT_OPEN", `Cannot open the log file ${path}: ${reason}`, {
+      hint: hint ??
+        "Give --log-file a file that this user may write to, in a folder that exists.",
+    });
   }
 }
 

@@ -6,7 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { isRuntimeFolder, runtimeFolder } from "../../client/endpoint.ts";
 import { SkylineError } from "../../client/errors.ts";
-import { systemReason } from "./system_error.ts";
+import { reasonAndHint } from "./obstacle.ts";
 
 /**
  * Makes the folder of this user's sockets and lock files where it is missing, and returns it.
@@ -19,10 +19,10 @@ export function prepareRuntimeFolder(folder: string = runtimeFolder()): string {
     Deno.mkdirSync(folder, { mode: 0o700 });
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) {
-      throw new SkylineError(
-        "CANNOT_OPEN",
-        `Cannot make the folder ${folder}: ${systemReason(error)}`,
-      );
+      const { reason, hint } = reasonAndHint(error);
+      throw new SkylineError("CANNOT_OPEN", `Cannot make the folder ${folder}: ${reason}`, {
+        hint,
+      });
     }
   }
   const { isDirectory, uid, mode } = Deno.lstatSync(folder);

@@ -5,11 +5,13 @@
  * @module
  */
 import { join } from "node:path";
+import { SkylineError } from "../../client/errors.ts";
 import { runtimeFolders } from "../../client/endpoint.ts";
 import { lockDatabase } from "./database_lock.ts";
 import { cString, type FileFacts, fileFacts, isSameFile, look } from "./file_identity.ts";
 import { type Holder, holderText, parseHolder } from "./holder.ts";
 import { libc, openDescriptor } from "./libc.ts";
+import { reasonAndHint } from "./obstacle.ts";
 import type { InstanceLock } from "./single_instance.ts";
 import { prepareRuntimeFolder } from "./runtime_folder.ts";
 
@@ -74,7 +76,7 @@ class Notice {
   /** Writes one; `null` when a process that is alive has written another. */
   static post(key: string, holder: Holder): Notice | null {
     const path = join(prepareRuntimeFolder(), key + SUFFIX);
-    Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
+    makeFile(path);
     const descriptor = openDescriptor(path, { write: true });
     if (descriptor < 0) return null;
     if (libc().flock(descriptor, LOCK_EX | LOCK_NB) !== 0) {
@@ -108,6 +110,16 @@ class Notice {
       // Somebody tidied up.
     }
     libc().close(this.#descriptor);
+  }
+}
+
+/** @throws {SkylineError} `CANNOT_OPEN`. */
+function makeFile(path: string): void {
+  try {
+    Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
+  } catch (error) {
+    const { reason, hint } = reasonAndHint(error);
+    throw new SkylineError("CANNOT_OPEN", `Cannot make the file ${path}: ${reason}`, { hint });
   }
 }
 

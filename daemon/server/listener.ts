@@ -6,6 +6,7 @@
 import { connect } from "node:net";
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
+import { reasonAndHint } from "../process/obstacle.ts";
 import { socketPlace } from "../process/runtime_folder.ts";
 import type { Acceptor, Channel } from "./channel.ts";
 import { PipeAcceptor } from "./pipe_acceptor.ts";
@@ -43,7 +44,7 @@ export class Listener {
     try {
       await listener.#listen();
     } catch (error) {
-      throw cannotListen(endpoint, (error as Error).message);
+      throw cannotListen(endpoint, ...words(error));
     }
     return listener;
   }
@@ -72,7 +73,7 @@ export class Listener {
     try {
       await this.#listen();
     } catch (error) {
-      throw cannotListen(this.#endpoint, (error as Error).message);
+      throw cannotListen(this.#endpoint, ...words(error));
     }
     before?.close();
   }
@@ -94,7 +95,7 @@ export class Listener {
       failed: (error) =>
         this.#options.log.error("Accepting connections failed, trying again", {
           endpoint: this.#endpoint,
-          error,
+          error: reasonAndHint(error).reason,
         }),
       blocked: () => this.#closeIdle(),
     });
@@ -235,6 +236,11 @@ function isServed(endpoint: string): Promise<boolean> {
   });
 }
 
-function cannotListen(endpoint: string, reason: string): SkylineError {
-  return new SkylineError("CANNOT_OPEN", `Cannot listen at ${endpoint}: ${reason}`);
+function words(error: unknown): [reason: string, hint?: string] {
+  const { reason, hint } = reasonAndHint(error);
+  return [reason, hint];
+}
+
+function cannotListen(endpoint: string, reason: string, hint?: string): SkylineError {
+  return new SkylineError("CANNOT_OPEN", `Cannot listen at ${endpoint}: ${reason}`, { hint });
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { obstacleOfNumber } from "../process/obstacle.ts";
 import {
   changesSchema,
   isPassedOver,
@@ -16,7 +17,6 @@ import { IOERR_WRITE, RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { Script } from "./script.ts";
 import { Nature } from "./nature.ts";
-import { noRoom } from "./no_room.ts";
 import { Statement } from "./statement.ts";
 import { StepClock } from "./step_clock.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
@@ -363,13 +363,18 @@ const dbStatusHighest = new Uint8Array(dbStatus.buffer, 4, 4);
 function errorOf(handle: DatabaseHandle, code: number): SqliteError {
   const lib = sqlite();
   const extended = lib.sqlite3_extended_errcode(handle);
-  if (extended === IOERR_WRITE) {
+  const primary = extended & 0xff;
+  if (extended === IOERR_WRITE || primary === RESULT.CANTOPEN) {
+    const obstacle = obstacleOfNumber(lib.sqlite3_system_errno(handle));
     // As with a full disk nothing was written, and only the cause is another.
-    const full = noRoom(lib.sqlite3_system_errno(handle));
-    if (full) return new SqliteError(RESULT.FULL, full.message, full.hint);
+    const isFull = extended === IOERR_WRITE && ["EFBIG", "EDQUOT"].includes(obstacle?.code ?? "");
+    if (isFull) return new SqliteError(RESULT.FULL, obstacle!.reason, obstacle);
+    if (primary === RESULT.CANTOPEN && obstacle) {
+      return new SqliteError(extended, `a file cannot be opened: ${obstacle.reason}`, obstacle);
+    }
   }
   const message = textAt(lib.sqlite3_errmsg(handle)) ?? "unknown error";
-  return new SqliteError((extended & 0xff) === (code & 0xff) ? extended : code, message);
+  return new SqliteError(primary === (code & 0xff) ? extended : code, message);
 }
 
 function textAt(pointer: Deno.PointerValue): string | null {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Obstacle } from "../process/obstacle.ts";
 
 /** Primary codes, by number. Names as in https://sqlite.org/rescode.html. */
 const PRIMARY = [
@@ -93,8 +94,8 @@ export class SqliteError extends Error {
   /** The primary result code: the low byte of {@link SqliteError.code}. */
   readonly primary: number;
 
-  /** Holds the extended result code `code`, SQLite's own words and, where more is known, what the user can do. */
-  constructor(readonly code: number, message: string, readonly hint?: string) {
+  /** Holds the extended result code `code`, SQLite's own words and, where the system tells it, what is in the way. */
+  constructor(readonly code: number, message: string, readonly obstacle?: Obstacle) {
     super(message);
     this.primary = code & 0xff;
   }

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { findLibrary, type Library, unpackedLibrary, withUnpackedLibrary } from "./library.ts";
+import {
+  findLibrary,
+  type Library,
+  loadError,
+  unpackedLibrary,
+  withUnpackedLibrary,
+} from "./library.ts";
 
 /** A pointer to a `sqlite3`. */
 export type DatabaseHandle = Deno.PointerObject;
@@ -123,7 +129,7 @@ let loaded: Sqlite | undefined;
 /**
  * Opens the library at the first call. It is never closed: a call after that would be a segmentation fault.
  *
- * @throws {Error} when there is no library, or it is older than what the daemon calls (3.20).
+ * @throws {SkylineError} `CANNOT_OPEN` when there is no library, or it is older than what the daemon calls (3.20).
  */
 export function sqlite(): Sqlite {
   return loaded ??= open(findLibrary());
@@ -131,7 +137,7 @@ export function sqlite(): Sqlite {
 
 function open({ path, origin }: Library): Sqlite {
   const load = (path: string) => {
-    const { symbols } = Deno.dlopen(path, SYMBOLS);
+    const symbols = openLibrary(path);
     symbols.sqlite3_hard_heap_limit64?.(HEAP_BYTES_MAX);
     return symbols;
   };
@@ -141,6 +147,14 @@ function open({ path, origin }: Library): Sqlite {
   } catch {
     // The folder's file system may not allow programs.
     return withUnpackedLibrary(path, load);
+  }
+}
+
+function openLibrary(path: string): Sqlite {
+  try {
+    return Deno.dlopen(path, SYMBOLS).symbols;
+  } catch (error) {
+    throw loadError(path, error);
   }
 }
 

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, isAbsolute, join } from "node:path";
 import process from "node:process";
+import { SkylineError } from "../../client/errors.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 
 /**
@@ -31,15 +32,15 @@ export interface Library {
  * executable, the one built into the cache, or the system's, in this order. Its version is
  * not checked here: only the opened library can tell it.
  *
- * @throws {Error} if `SKYLINEDB_SQLITE` names a file that does not exist, or there is no library.
+ * @throws {SkylineError} `CANNOT_OPEN` if `SKYLINEDB_SQLITE` names a file that does not exist, or there is no library.
  */
 export function findLibrary(): Library {
   const named = Deno.env.get("SKYLINEDB_SQLITE");
   if (named) {
     if (existsSync(named)) return { path: named, origin: "environment" };
-    throw new Error(
-      `Cannot load SQLite: SKYLINEDB_SQLITE names ${named}, which does not exist. ` +
-        "Correct it, or remove it to use the library that comes with skylinedb-daemon.",
+    throw cannotLoad(
+      `SKYLINEDB_SQLITE names ${named}, which does not exist`,
+      "Correct it, or remove it to use the library that comes with skylinedb-daemon.",
     );
   }
   const [path, origin]: [string, LibraryOrigin] = Deno.build.standalone
@@ -100,6 +101,32 @@ export function withUnpackedLibrary<T>(packed: string, use: (path: string) => T)
   }
 }
 
+/** The error for the library at `path`, which the loader refused with `error`: its words do not say what to do. */
+export function loadError(path: string, error: unknown): SkylineError {
+  const said = String((error as Error).message).replace(/^(Could not open library: )+/, "");
+  if (/failed to map segment/.test(said)) {
+    return cannotLoad(
+      `${path} lies where nothing may be executed: its file system is mounted noexec`,
+      "Name a folder elsewhere for it by SKYLINEDB_CACHE; for the executable's own, by TMPDIR.",
+    );
+  }
+  if (/Failed to register symbol/.test(said)) {
+    const symbol = /symbol (sqlite3_\w+)/.exec(said)?.[1] ?? "what is needed";
+    return cannotLoad(
+      `${path} has no ${symbol}: it is no SQLite, or one that is too old`,
+      "Name SQLite 3.20 or later by SKYLINEDB_SQLITE, or remove that variable.",
+    );
+  }
+  return cannotLoad(said.includes(path) ? said : `${path}: ${said}`, LIBRARY_HINT);
+}
+
+const LIBRARY_HINT =
+  "Remove that file, if it is the one that was built; it is built again. SKYLINEDB_SQLITE may name another.";
+
+function cannotLoad(what: string, hint: string): SkylineError {
+  return new SkylineError("CANNOT_OPEN", `Cannot load SQLite: ${what}`, { hint });
+}
+
 const PACKED = ".gz";
 
 function unpack(packed: string, path: string): void {
@@ -141,9 +168,9 @@ function systemLibrary(): Library {
   try {
     Deno.dlopen(path, {}).close(); // no symbol of it was taken, so closing is safe
   } catch {
-    throw new Error(
-      `Cannot load SQLite: no library was built, and the system has no ${path}. Run ` +
-        '"deno task start" where a C compiler is installed, or set SKYLINEDB_SQLITE to a library.',
+    throw cannotLoad(
+      `no library was built, and the system has no ${path}`,
+      'Run "deno task start" where a C compiler is installed, or set SKYLINEDB_SQLITE to a library.',
     );
   }
   return { path, origin: "system" };

@@ -221,17 +221,17 @@ folderTest("start says what is wrong when the file or its folder is read-only", 
   await Deno.chmod(file, 0o444);
   assertRefused(
     await asNobody(["start", file]),
-    /Cannot open database .*(read-only|may not write)/,
+    /Cannot open database .*read-only for this user/,
   );
   await Deno.chmod(file, 0o666);
   await Deno.chmod(data, 0o755);
   assertRefused(
     await asNobody(["start", file]),
-    /Cannot open database .*(read-only|may not write)/,
+    /Cannot open database .*no right to it, or to the folder that holds it/,
   );
   assertRefused(await asNobody(["start", join(data, "new.db")]), /may not create a file in/);
   await Deno.chmod(data, 0o700);
-  assertRefused(await asNobody(["start", file]), /Cannot open database/);
+  assertRefused(await asNobody(["start", file]), /Cannot open database .*no right to it, or to/);
   assert.deepEqual(names(data), ["app.db"]);
   assert.deepEqual(await Deno.readFile(file), before);
 }, { ignore: !mayBecomeNobody });

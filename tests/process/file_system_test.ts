@@ -31,12 +31,20 @@ Deno.test("mountOf() finds the file system with the longest mount point, and the
   assert.equal(mountOf(MOUNTINFO, "/mnt/twice/app.db")?.type, "nfs");
 });
 
+Deno.test("mountOf() tells what is read-only, by the mount or by the file system", () => {
+  const text = MOUNTINFO.replace("/srv rw,relatime", "/srv ro,relatime")
+    .replace("/dev/sda1 rw", "/dev/sda1 ro,noquota");
+  const isReadOnly = (path: string) => mountOf(text, path)?.isReadOnly;
+  assert.deepEqual(["/srv/a.db", "/srv/local/a.db", "/a.db"].map(isReadOnly), [true, true, false]);
+});
+
 Deno.test("mountOf() reads names with spaces, backslashes and umlauts, and optional fields", () => {
   assert.deepEqual(mountOf(MOUNTINFO, "/mnt/my drive/app.db"), {
     point: "/mnt/my drive",
     type: "cifs",
     source: "//server/my share",
     options: "rw,vers=3.1.1",
+    isReadOnly: false,
   });
   assert.equal(mountOf(MOUNTINFO, "/mnt/a\\b/app.db")?.type, "9p");
   assert.equal(mountOf(MOUNTINFO, "/home/ä/app.db")?.type, "fuse.sshfs");
@@ -62,7 +70,7 @@ Deno.test("unfitMount() refuses what other computers serve, and says where it is
 });
 
 function mount(type: string, more: Partial<Mount> = {}): Mount {
-  return { point: "/mnt/x", type, source: "none", options: "rw", ...more };
+  return { point: "/mnt/x", type, source: "none", options: "rw", isReadOnly: false, ...more };
 }
 
 Deno.test("unfitMount() names a Windows drive seen from WSL as such, however it is carried", () => {
