@@ -86,35 +86,43 @@ export interface OwnTablesOptions {
 }
 
 /**
- * Makes the tables in a database that has none, checks those that it has, and gives its revision. What another program
- * removed of them is made anew: the revision goes on from the highest that is known.
+ * Makes the tables that are missing, and gives the database's revision. Where another program removed them it goes on from the
+ * highest that is known.
  *
- * @throws {SkylineError} `CANNOT_OPEN` where something in the file would change what the daemon's own statements do.
+ * @param found what {@link inspectOwnTables} has found.
+ * @throws {SkylineError} `CANNOT_OPEN`, as that does.
  */
-export function createOwnTables(connection: Connection, options?: OwnTablesOptions): number {
+export function createOwnTables(
+  connection: Connection,
+  found: OwnTables,
+  options?: OwnTablesOptions,
+): number {
+  if (isWhole(found)) return found.revision!;
   const path = options?.path ?? "";
-  let state = inspect(connection, path);
-  if (!isWhole(state)) {
-    connection.exec("BEGIN IMMEDIATE");
-    state = inspect(connection, path); // others may have been first
-    if (!isWhole(state)) mend(connection, state, options);
-    connection.exec("COMMIT");
-    state = inspect(connection, path);
-  }
-  return state.revision!;
+  connection.exec("BEGIN IMMEDIATE");
+  const state = inspectOwnTables(connection, path); // others may have been first
+  if (!isWhole(state)) mend(connection, state, options);
+  connection.exec("COMMIT");
+  return inspectOwnTables(connection, path).revision!;
 }
 
-interface State {
+/** What a file has of the daemon's own tables. */
+export interface OwnTables {
   readonly hasClients: boolean;
   readonly hasKeys: boolean;
   readonly revision: number | undefined;
 }
 
-function isWhole({ hasClients, hasKeys, revision }: State): boolean {
+function isWhole({ hasClients, hasKeys, revision }: OwnTables): boolean {
   return hasClients && hasKeys && revision !== undefined;
 }
 
-function inspect(connection: Connection, path: string): State {
+/**
+ * Looks at the tables that a file has, and changes nothing.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN` where something in the file would change what the daemon's own statements do.
+ */
+export function inspectOwnTables(connection: Connection, path = ""): OwnTables {
   const found = new Map<string, number>();
   for (const row of rowsOf(connection, SELECT_NAMING)) {
     const [type, name, table, sql] = row as (string | null)[];
@@ -181,7 +189,7 @@ function revisionOf(connection: Connection, path: string): number | undefined {
 
 function mend(
   connection: Connection,
-  state: State,
+  state: OwnTables,
   { path, log, revision: known }: Partial<OwnTablesOptions> = {},
 ): void {
   const isNew = !state.hasClients && !state.hasKeys && !known;

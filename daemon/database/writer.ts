@@ -16,7 +16,7 @@ import { ExactlyOnce } from "./exactly_once.ts";
 import { isBusy } from "./failures.ts";
 import { FileWatch } from "./file_watch.ts";
 import { openConnection } from "./open_connection.ts";
-import { createOwnTables, SELECT_MARK } from "./own_tables.ts";
+import { createOwnTables, inspectOwnTables, type OwnTables, SELECT_MARK } from "./own_tables.ts";
 import { Transaction } from "./transaction.ts";
 
 /** How all connections to a database are set. */
@@ -39,7 +39,8 @@ export interface OpenWriter extends Writer {
 }
 
 /**
- * Opens the database at `path`, in WAL mode, and makes the daemon's own tables where there are none.
+ * Opens the database at `path`, in WAL mode, and makes the daemon's own tables where there are none. A file that is refused
+ * stays as it was.
  *
  * @param known the revision that this very file had when it was closed; 0 where nobody knows.
  * @throws {SkylineError} `CANNOT_OPEN` when it is read-only, or when the daemon's own tables are not as they must be.
@@ -48,9 +49,9 @@ export interface OpenWriter extends Writer {
 export function openWriter(path: string, options: WriterOptions, known = 0): OpenWriter {
   const connection = openConnection(path);
   try {
+    const found = inspect(connection, path);
     configure(connection, options);
-    if (connection.readOnly) throw readOnly(path);
-    const revision = createOwnTables(connection, {
+    const revision = createOwnTables(connection, found, {
       path,
       log: options.log,
       revision: known,
@@ -64,6 +65,34 @@ export function openWriter(path: string, options: WriterOptions, known = 0): Ope
   } catch (error) {
     connection.close();
     throw error;
+  }
+}
+
+/** Before anything is written: WAL mode too is a mark in the file. */
+function inspect(connection: Connection, path: string): OwnTables {
+  if (connection.readOnly) throw readOnly(path);
+  const hadLog = exists(`${path}-wal`);
+  try {
+    const found = inspectOwnTables(connection, path);
+    if (!connection.readOnly) return found;
+    throw cannotOpen(
+      path,
+      "a newer SQLite wrote it, and this one may only read it",
+      "Use a newer daemon",
+    );
+  } catch (error) {
+    // Else its content would be copied into the file, and it would be removed.
+    if (hadLog) connection.wal.leaveAtClose();
+    throw error;
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -94,7 +123,6 @@ export function applySettings(
 }
 
 function configure(connection: Connection, options: WriterOptions): void {
-  if (connection.readOnly) return;
   set(connection, "journal_mode", "wal");
   applySettings(connection, options);
   // Apple's fsync leaves data in the drive's cache; elsewhere the two have no effect.

@@ -4,12 +4,13 @@
  * @module
  */
 import { RESULT, type SqliteError } from "./errors.ts";
-import { cString, type DatabaseHandle, sqlite } from "./ffi.ts";
+import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 
 // Modes of sqlite3_wal_checkpoint_v2, codes of sqlite3_file_control, flags of xSync: https://sqlite.org/c3ref/constlist.html
 const CHECKPOINT_PASSIVE = 0, CHECKPOINT_RESTART = 2, CHECKPOINT_TRUNCATE = 3;
 const FCNTL_FILE_POINTER = 7, FCNTL_PERSIST_WAL = 10;
 const SYNC_NORMAL = 2;
+const DBCONFIG_NO_CKPT_ON_CLOSE = 1006;
 
 // A `sqlite3_file` begins with a pointer to its methods; these with an int, xClose, xRead, xWrite, xTruncate and xSync.
 const METHODS_OFFSET = 0, XSYNC_OFFSET = 40;
@@ -52,6 +53,11 @@ export class WriteAheadLog {
   /** Leaves `-wal` and `-shm` beside the file when the last connection closes. */
   keep(): void {
     this.#fileControl(FCNTL_PERSIST_WAL, new Uint8Array(new Int32Array([1]).buffer));
+  }
+
+  /** Leaves the log with all that it holds when the connection closes. */
+  leaveAtClose(): void {
+    databaseConfig(this.#handle, DBCONFIG_NO_CKPT_ON_CLOSE, 1);
   }
 
   /**

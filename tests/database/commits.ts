@@ -6,7 +6,7 @@ import { ExactlyOnce } from "../../daemon/database/exactly_once.ts";
 import { FileWatch } from "../../daemon/database/file_watch.ts";
 import { GroupCommit } from "../../daemon/database/group_commit.ts";
 import { LoneCommit } from "../../daemon/database/lone_commit.ts";
-import { createOwnTables } from "../../daemon/database/own_tables.ts";
+import { createOwnTables, inspectOwnTables } from "../../daemon/database/own_tables.ts";
 import { QueuedWrite } from "../../daemon/database/queued_write.ts";
 import { Transaction } from "../../daemon/database/transaction.ts";
 import { revisionOf, type Write, type WriteOutcome } from "../../daemon/database/write.ts";
@@ -24,7 +24,7 @@ export class Commits implements Disposable {
 
   constructor(reopen?: () => Promise<void>) {
     const { connection } = this.temporary;
-    const revision = createOwnTables(connection);
+    const revision = createOwnTables(connection, inspectOwnTables(connection));
     const once = new ExactlyOnce(connection);
     const files = new FileWatch(this.temporary.file);
     const transaction = new Transaction(connection);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { SkylineError } from "../../client/errors.ts";
 import { ExactlyOnce } from "../../daemon/database/exactly_once.ts";
-import { createOwnTables } from "../../daemon/database/own_tables.ts";
+import { createOwnTables, inspectOwnTables } from "../../daemon/database/own_tables.ts";
 import { Replay, type Write, type WriteDone } from "../../daemon/database/write.ts";
 import { LIMITS } from "../../daemon/process/limits.ts";
 import { Real } from "../../client/values.ts";
@@ -15,7 +15,7 @@ class Memory implements Disposable {
   once: ExactlyOnce;
 
   constructor() {
-    createOwnTables(this.temporary.connection);
+    createOwnTables(this.temporary.connection, inspectOwnTables(this.temporary.connection));
     this.once = new ExactlyOnce(this.temporary.connection);
   }
 
