@@ -94,8 +94,22 @@ export function namesOwn(sql: string): boolean {
   return sql.toLowerCase().includes(OWN_PREFIX.slice(0, -1));
 }
 
-/** Somebody made a trigger on the daemon's own table: it would do as it likes, as the daemon's own statements do. */
-const FROM_SCHEMA = "a trigger or view of the file is on the daemon's own tables: remove it";
+/**
+ * Somebody made a trigger on the daemon's own table: it would do as it likes, as the daemon's own statements do. One that only
+ * reads could do so for ever. The action of a foreign key has no name: it is known by what it writes.
+ */
+function ownRefusal(
+  action: number,
+  table: () => string | null,
+  fromSchema: boolean,
+): string | null {
+  if (fromSchema) return FROM_SCHEMA;
+  if (!WRITES.has(action) || isOwn(table()) || table()?.startsWith("sqlite_")) return null;
+  return FROM_SCHEMA;
+}
+
+const FROM_SCHEMA =
+  "a trigger, view or foreign key of the file is on the daemon's own tables: remove it";
 
 /** What a statement is answered that {@link namesOwn}. */
 export const NAMES_OWN = `a CREATE or ALTER that holds "${OWN_PREFIX.slice(0, -1)}" is not allowed`;
@@ -103,7 +117,7 @@ export const NAMES_OWN = `a CREATE or ALTER that holds "${OWN_PREFIX.slice(0, -1
 /**
  * Why `principal` may not do an action; `null` if it may. `first`, `second` and `schema` are SQLite's third to fifth
  * arguments of the callback: for most actions a table or an index, a table, and `main` or `temp`. `fromSchema`: a trigger, a
- * view or a subquery asks for it: only the first can write.
+ * view or a subquery after FROM asks for it, which the daemon's own statements do not have.
  */
 export function refusal(
   principal: Principal,
@@ -113,8 +127,8 @@ export function refusal(
   schema: () => string | null,
   fromSchema = false,
 ): string | null {
-  if (principal === "own" && fromSchema && WRITES.has(action)) return FROM_SCHEMA;
-  if (principal === "own" || action === SELECT || action === RECURSIVE) return null;
+  if (principal === "own") return ownRefusal(action, first, fromSchema);
+  if (action === SELECT || action === RECURSIVE) return null;
   if (principal === "vacuum") {
     return action === ATTACH && first() !== "" ? "VACUUM INTO is not allowed" : null;
   }

@@ -57,3 +57,64 @@ daemonTest(
     assert.deepEqual(await it.rows("select a from t"), [["whole"], ["whole"]]);
   },
 );
+
+const SESSION = { client: "9f3d2e00-0000-4000-8000-000000000001", seq: 1, acked: 0 };
+const CHILD = "create table child(parent references _skylinedb_clients(client)";
+const FOREIGN_KEYS: [what: string, sql: string][] = [
+  ["ON DELETE CASCADE", `${CHILD} on delete cascade)`],
+  ["ON DELETE SET NULL", `${CHILD} on delete set null)`],
+  ["ON DELETE SET DEFAULT", `${CHILD} on delete set default)`],
+  ["ON DELETE RESTRICT", `${CHILD} on delete restrict)`],
+  ["no action", `${CHILD})`],
+];
+
+for (const [what, sql] of FOREIGN_KEYS) {
+  daemonTest(
+    `a foreign key on the daemon's table (${what}) that comes while it is open does nothing`,
+    async (it) => {
+      await it.exec("create table t(a)");
+      await it.client.ask({ ...INSERT, ...SESSION });
+      elsewhere(it.daemon.file, `${sql}; insert into child select client from _skylinedb_clients`);
+      await it.client.ask({ type: "Bye", client: SESSION.client });
+      assert.equal((await it.client.ask(INSERT)).status, "error");
+      const again = await it.client.ask(INSERT);
+      assert.match(JSON.stringify(again), /CANNOT_OPEN.*"child/);
+      elsewhere(
+        it.daemon.file,
+        "alter table child rename to kept; pragma foreign_keys = off; create table child as select * from kept; drop table kept",
+      );
+      assert.equal((await it.client.ask(INSERT)).rev, 3);
+      const kept = [[""], [SESSION.client]];
+      assert.deepEqual(await it.rows("select parent from child order by 1"), kept);
+    },
+  );
+}
+
+const ENDLESS =
+  "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
+const READING: [what: string, trigger: string][] = [
+  ["reads for ever", `after update on _skylinedb_clients begin ${ENDLESS}; end`],
+  [
+    "asks for ever when to run",
+    `after update on _skylinedb_clients when (${ENDLESS}) begin select 1; end`,
+  ],
+  [
+    "passes over what is to be written",
+    "before update on _skylinedb_clients begin select raise(ignore); end",
+  ],
+  [
+    "undoes the transaction",
+    "before update on _skylinedb_clients begin select raise(rollback, 'no'); end",
+  ],
+];
+
+for (const [what, trigger] of READING) {
+  daemonTest(`a trigger that ${what} and comes while it is open never runs`, async (it) => {
+    await it.exec("create table t(a)");
+    elsewhere(it.daemon.file, `create trigger harm ${trigger}`);
+    assert.equal((await it.client.ask(INSERT)).status, "error");
+    assert.match(JSON.stringify(await it.client.ask(INSERT)), /CANNOT_OPEN.*DROP TRIGGER/);
+    elsewhere(it.daemon.file, "drop trigger harm");
+    assert.equal((await it.client.ask(INSERT)).rev, 2);
+  });
+}

@@ -148,12 +148,19 @@ Deno.test("namesOwn() finds the daemon's names in any case, and the one whose FT
   }
 });
 
-Deno.test("refusal() lets no trigger of a file write for the daemon's own statements", () => {
+Deno.test("refusal() lets no trigger or foreign key of a file act for the daemon's own statements", () => {
   const nothing = () => null;
-  const from = (action: number, fromSchema: boolean) =>
-    refusal("own", action, () => "t", nothing, () => "main", fromSchema);
-  for (const action of [9, 18, 23]) {
-    assert.match(from(action, true)!, /trigger/);
-    assert.equal(from(action, false), null);
+  const from = (action: number, fromSchema: boolean, table: string) =>
+    refusal("own", action, () => table, nothing, () => "main", fromSchema);
+  for (const action of [DELETE, INSERT, UPDATE]) {
+    assert.match(from(action, true, "_skylinedb_keys")!, /trigger/);
+    assert.match(from(action, false, "t")!, /foreign key/);
+    for (const table of ["_skylinedb_keys", "_SKYLINEDB_clients", "sqlite_master"]) {
+      assert.equal(from(action, false, table), null);
+    }
+  }
+  for (const action of [SELECT, READ, FUNCTION, RECURSIVE]) {
+    assert.match(from(action, true, "t")!, /trigger/);
+    assert.equal(from(action, false, "t"), null);
   }
 });
