@@ -188,6 +188,24 @@ try:
     assert False, db.query("select 2")
 except (ValueError, OSError):  # closed
     pass
+db.close()
+
+import signal
+if hasattr(signal, "setitimer"):
+    db = Database("app.db")
+    def late(*_):
+        raise TimeoutError
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        db.query("with n(i) as (select 1 union all select i + 1 from n) select max(i) from n", timeout_ms=3_000)
+        assert False
+    except TimeoutError:
+        pass
+    try:
+        assert False, db.query("select 2")
+    except (ValueError, OSError):
+        pass
 print("ok")
 `;
 
