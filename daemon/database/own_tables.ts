@@ -47,11 +47,14 @@ export function keyBytes(): string {
 /** Longest mark, in bytes: a UUID in UTF-16. */
 const MARK_BYTES_MAX = 100;
 
+/** What SQLite makes for the UNIQUE of the table of keys. */
+const KEYS_INDEX = `index sqlite_autoindex_${KEYS_NAME}_1`;
+
 /** What may stand in the schema that names our tables: SQLite's text of each, with single spaces. */
 const EXPECTED = new Map([
   [`table ${CLIENTS_NAME}`, oneLine(`CREATE TABLE ${CLIENTS_NAME} ${CLIENTS_COLUMNS}`)],
   [`table ${KEYS_NAME}`, oneLine(`CREATE TABLE ${KEYS_NAME} ${KEYS_COLUMNS}`)],
-  [`index sqlite_autoindex_${KEYS_NAME}_1`, null],
+  [KEYS_INDEX, null],
 ]);
 
 /**
@@ -136,6 +139,13 @@ export function inspectOwnTables(connection: Connection, path = ""): OwnTables {
   refuseSharedPages(connection, path, found);
   const hasClients = found.has(`table ${CLIENTS_NAME}`);
   const hasKeys = found.has(`table ${KEYS_NAME}`);
+  if (hasKeys && !found.has(KEYS_INDEX)) {
+    throw cannotOpen(
+      path,
+      `the index of its table ${KEYS_NAME} is missing, so that SQLite cannot use the table`,
+      "The file is damaged, or was made to do harm: restore it from a backup",
+    );
+  }
   return { hasClients, hasKeys, revision: hasClients ? revisionOf(connection, path) : undefined };
 }
 

@@ -76,6 +76,43 @@ export const HOSTILE_FILES: readonly HostileFile[] = [
     sql: REMADE("client text primary key, seq text, answers blob, at"),
     expected: /its table/,
   },
+  {
+    name: "another collation",
+    sql: REMADE(
+      "client text primary key collate nocase, seq integer not null, answers text not null, at integer not null",
+    ) + "; vacuum",
+    expected: /its table/,
+  },
+  {
+    name: "clients with rowids",
+    sql: REMADE(
+      "client TEXT PRIMARY KEY, seq INTEGER NOT NULL, answers TEXT NOT NULL, at INTEGER NOT NULL",
+    ),
+    expected: /its table/,
+  },
+  {
+    name: "keys that need not be unique",
+    sql: `drop table ${KEYS}; create table ${KEYS}(
+      id INTEGER PRIMARY KEY, key TEXT NOT NULL, fingerprint TEXT NOT NULL, answer TEXT NOT NULL, at INTEGER NOT NULL)`,
+    expected: /its table/,
+  },
+  {
+    name: "index of keys removed",
+    sql:
+      `pragma writable_schema = on; delete from sqlite_master where name like 'sqlite_autoindex_${KEYS}%'`,
+    expected: /index of .* is missing/,
+  },
+  {
+    name: "row of the revision under a blob's name",
+    sql: `update ${CLIENTS} set client = x'' where client = ''`,
+    expected: 2,
+  },
+  ...["seq", "answers", "at"].map((column) => ({
+    name: `a text of 18 MB as ${column} of the revision's row`,
+    sql:
+      `update ${CLIENTS} set ${column} = replace(hex(zeroblob(9000000)), '0', 'a') where client = ''`,
+    expected: /UPDATE _skylinedb_clients SET seq = N/,
+  })),
   ...["'x'", "-1", "9007199254740993", "1.5", "x'00'"].map((seq) => ({
     name: `revision ${seq}`,
     sql: `update ${CLIENTS} set seq = ${seq} where client = ''`,
