@@ -113,7 +113,10 @@ export class Database {
       this.#closeDueAfter = this.#activity();
       this.#queue.wake();
     });
-    this.#sweeper = new Sweeper(this.#commit, () => this.#queue.wake());
+    this.#sweeper = new Sweeper(this.#commit, {
+      wake: () => this.#queue.wake(),
+      mayWrite: () => !this.#file.checkpoints.refusal(this.#file.writer.connection),
+    });
     this.#opened();
   }
 

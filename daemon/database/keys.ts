@@ -27,6 +27,9 @@ const COUNTED = "bytes";
  * gives those that come then any number: they are numbered anew, from the lower half.
  */
 const ID_MAX = LIMITS.revisionMax;
+const NEXT_ID = `1 + (SELECT coalesce(max(id), 0) FROM ${KEYS} WHERE id BETWEEN 0 AND ${
+  ID_MAX / 2
+})`;
 
 /** The keys of one database, a row each, written with what the request did. */
 export class Keys {
@@ -66,27 +69,33 @@ export class Keys {
       `SELECT id, ${integerOf("at")}, ${keyBytes()} FROM ${KEYS}
         WHERE id > ? AND id <= ${ID_MAX} AND id <> 0 ORDER BY id LIMIT ?`,
     );
-    const renew = `UPDATE ${KEYS} SET at = ?, id = 1 +
-      (SELECT coalesce(max(id), 0) FROM ${KEYS} WHERE id BETWEEN 0 AND ${ID_MAX / 2}) WHERE id =`;
+    const renew = `UPDATE ${KEYS} SET at = ?, id = ${NEXT_ID} WHERE id =`;
     this.#renew = prepare(`${renew} ?`);
     this.#renewStray = prepare(`${renew} (SELECT max(id) FROM ${KEYS} WHERE id > ${ID_MAX})`);
     this.#connection = connection;
     this.#isUtf8 = connection.get("PRAGMA encoding")![0] === "UTF-8";
-    this.#isCounted =
-      this.#isCountedCommitted =
-        connection.get(`SELECT key = '' AND answer = '${COUNTED}' FROM ${KEYS} WHERE id = 0`)
-          ?.[0] === 1;
     this.#setBytes = prepare(`UPDATE ${CLIENTS} SET at = ? WHERE client = ''`);
     this.#bytes =
       this.#bytesCommitted =
         connection.get(`SELECT at FROM ${CLIENTS} WHERE client = ''`)![0] as number;
+    this.#isCounted = this.#isCountedCommitted = this.#isCountRight();
+  }
+
+  /** Whether the count that was read may be right: it is of this kind of daemon, and no more than the file has. */
+  #isCountRight(): boolean {
+    const row = `SELECT key = '' AND answer = '${COUNTED}' FROM ${KEYS} WHERE id = 0`;
+    if (this.#connection.get(row)?.[0] !== 1) return false;
+    if (this.#bytes < LIMITS.keysBytesMax) return true;
+    const [pages] = this.#connection.get("PRAGMA page_count")!;
+    const [pageBytes] = this.#connection.get("PRAGMA page_size")!;
+    return this.#bytes <= Number(pages) * Number(pageBytes);
   }
 
   /** What is known of a request: the answer that it was given before, why it is refused, or `null`: it is new. */
   recall(key: string, write: Write): Replay | SkylineError | null {
     const row = ownRow(this.#select, [key]);
     if (row !== undefined) return recalled(key, row, write);
-    if (this.#bytes < LIMITS.keysBytesMax) return null;
+    if (this.#bytes < LIMITS.keysBytesMax || !this.#isCounted) return null;
     return new SkylineError("KEYS_FULL", `Keys hold ${this.#bytes} bytes`);
   }
 
@@ -107,6 +116,7 @@ export class Keys {
   #recount(): void {
     const sum = `SELECT coalesce(sum(${keyBytes()}), 0) FROM ${KEYS} WHERE id <> 0`;
     this.#bytes = this.#connection.get(sum)![0] as number;
+    this.#connection.exec(`UPDATE ${KEYS} SET id = ${NEXT_ID} WHERE id = 0 AND key <> ''`);
     this.#connection.exec(`INSERT OR REPLACE INTO ${KEYS} VALUES (0, '', '', '${COUNTED}', 0)`);
     this.#isCounted = true;
   }

@@ -8,6 +8,7 @@ import { SkylineError } from "../../client/errors.ts";
 import type { Database } from "../../daemon/database/database.ts";
 import { Replay, type Write, type WriteOutcome } from "../../daemon/database/write.ts";
 import { LIMITS } from "../../daemon/process/limits.ts";
+import { ExactlyOnce } from "../../daemon/database/exactly_once.ts";
 import { openDatabase } from "../faults/open_database.ts";
 import { Commits, shown } from "./commits.ts";
 
@@ -274,3 +275,33 @@ Deno.test("keys that come after one of the highest number are numbered in their 
   assert.deepEqual(connection.get(ids), [1, 1, "d"]);
   assert.deepEqual((await it.group(keyed("a"), keyed("c"))).outcomes.map(shown), [1, 3]);
 });
+
+Deno.test("a count of bytes that the file cannot hold refuses no key, and is put right", async () => {
+  using it = new Commits();
+  const { connection } = it.temporary;
+  await it.group(keyed("a"));
+  connection.exec(`update ${CLIENTS} set at = ${2 ** 50} where client = ''`);
+  reopen(it);
+  assert.deepEqual((await it.group(keyed("b"))).outcomes.map(shown), [2]);
+  const [counted, held] = connection.get(
+    `select at, (select sum(40 + length(key) + length(fingerprint) + length(answer)) from ${KEYS} where id > 0)
+      from ${CLIENTS} where client = ''`,
+  )!;
+  assert.equal(counted, held);
+});
+
+Deno.test("a key whose row has the number of the count's is remembered all the same", async () => {
+  using it = new Commits();
+  const { connection } = it.temporary;
+  await it.group(keyed("a"));
+  connection.exec(`delete from ${KEYS} where id = 0; update ${KEYS} set id = 0 where key = 'a'`);
+  reopen(it);
+  await it.group(keyed("b"));
+  assert.deepEqual((await it.group(keyed("a"))).outcomes.map(shown), [1]);
+});
+
+/** As a daemon that opens the file now: it knows what the file does. */
+function reopen({ writer }: Commits): void {
+  writer.once.finalize();
+  Object.assign(writer, { once: new ExactlyOnce(writer.connection) });
+}

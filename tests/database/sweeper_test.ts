@@ -1,20 +1,22 @@
 import assert from "node:assert/strict";
 import { LIMITS } from "../../daemon/process/limits.ts";
 import { RESULT, SqliteError } from "../../daemon/sqlite/errors.ts";
+import { Sweeper } from "../../daemon/database/sweeper.ts";
 import { Commits } from "./commits.ts";
 
 const COUNTS = `select (select count(*) from _skylinedb_clients where client <> ''),
   (select count(*) from _skylinedb_keys where id > 0)`;
 
 /** So many sessions and keys, a day old. */
-function backlog(it: Commits, count: number): void {
-  const numbers =
-    `with recursive n(i) as (select 1 union all select i + 1 from n where i < ${count})`;
+function backlog({ temporary: { connection } }: Commits, count: number): void {
   const at = Math.floor(Date.now() / 1000) - LIMITS.rememberSeconds - 100;
-  it.temporary.connection.exec(
-    `${numbers} insert into _skylinedb_clients select 'c' || i, 1, '1 1', ${at} from n;
-     ${numbers} insert into _skylinedb_keys select i, 'k' || i, '', '1 1', ${at} from n`,
-  );
+  const prepare = (sql: string) => connection.prepare(sql).statement!;
+  const session = prepare("insert into _skylinedb_clients values ('c' || ?, 1, '1 1', ?)");
+  const key = prepare("insert into _skylinedb_keys values (null, 'k' || ?, '', '1 1', ?)");
+  connection.exec("begin");
+  for (let i = 0; i < count; i++) for (const each of [session, key]) each.run([i, at]);
+  connection.exec("commit");
+  for (const each of [session, key]) each.finalize();
 }
 
 const counts = (it: Commits) => it.temporary.connection.get(COUNTS);
@@ -93,4 +95,29 @@ Deno.test("Commit.sweep() has a client's goodbye done with", async () => {
   assert.equal(it.writer.once.isSweepDue, true);
   await sweep(it);
   assert.deepEqual(counts(it), [0, 0]);
+});
+
+Deno.test("Commit.sweep() leaves all as it is while another process holds the lock", async () => {
+  using it = new Commits();
+  backlog(it, 100);
+  const other = it.temporary.another();
+  other.exec("begin immediate");
+  assert.equal(await sweep(it), false);
+  other.exec("rollback");
+  assert.deepEqual(counts(it), [100, 100]);
+  assert.equal(await sweep(it), true);
+  assert.deepEqual(counts(it), [0, 0]);
+});
+
+Deno.test("Sweeper writes nothing while the log is full", async () => {
+  using it = new Commits();
+  backlog(it, 100);
+  let mayWrite = false;
+  const sweeper = new Sweeper(it.commit, { wake: () => {}, mayWrite: () => mayWrite });
+  await sweeper.run();
+  assert.deepEqual(counts(it), [100, 100]);
+  mayWrite = true;
+  await sweeper.run();
+  sweeper.stop();
+  assert.notDeepEqual(counts(it), [100, 100]);
 });
