@@ -172,7 +172,8 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   // The daemon cannot take it now.
   QUEUE_FULL: {
     retry: "safe",
-    meaning: "Too many writes wait for this database.",
+    meaning:
+      "Too many writes wait for this database, or requests or answers of all connections hold too much memory.",
     hint: "Wait for answers before sending more.",
   },
   WAL_FULL: {

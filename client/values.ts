@@ -88,8 +88,17 @@ export function rawTextText(bytes: Uint8Array): string {
   return `{"$text":"${base64(bytes)}"}`;
 }
 
-function base64(bytes: ArrayBufferView): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+/**
+ * Base64 with padding. By the engine's own function where it has one: the text of a Buffer's lies outside of the heap,
+ * where the collector learns late that it is not needed any more.
+ */
+function base64({ buffer, byteOffset, byteLength }: ArrayBufferView): string {
+  const bytes: Uint8Array & { toBase64?(): string } = new Uint8Array(
+    buffer,
+    byteOffset,
+    byteLength,
+  );
+  return bytes.toBase64?.() ?? Buffer.from(buffer, byteOffset, byteLength).toString("base64");
 }
 
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;

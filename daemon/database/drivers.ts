@@ -55,6 +55,10 @@ export function driveInline<T>(
   let since = 0;
   while (!next.done) {
     const statement = next.value;
+    if (statement === null) {
+      next = execution.next(true);
+      continue;
+    }
     if (statement !== current) since = clock.now;
     current = statement;
     let row: boolean;
@@ -124,6 +128,11 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
   try {
     let next = execution.next();
     while (!next.done) {
+      if (next.value === null) {
+        await rest();
+        next = execution.next(true);
+        continue;
+      }
       if (current?.statement !== next.value) current = stepsOf(next.value, drive, all);
       let row: boolean;
       try {

@@ -7,16 +7,20 @@
 import { SkylineError } from "../../client/errors.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import type { Expectation } from "../../client/protocol.ts";
+import { Blocks, TooLongError } from "../process/blocks.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Script } from "../sqlite/script.ts";
 import { type BindValues, ParameterMismatchError, type Statement } from "../sqlite/statement.ts";
-import { codeOf, isShortage } from "./failures.ts";
+import { answersFull, codeOf, isShortage } from "./failures.ts";
 import type { Write, WriteStatement } from "./write.ts";
 
-/** Yields statements to step, is given whether there was a row, and ends with what came of it. */
-export type Execution<T> = Generator<Statement, T, boolean>;
+/**
+ * Yields statements to step, is given whether there was a row, and ends with what came of it. It yields `null` before what takes
+ * long in itself, so that others may go first.
+ */
+export type Execution<T> = Generator<Statement | null, T, boolean>;
 
 /** What a write did, before it has a revision. */
 export interface Executed {
@@ -28,8 +32,8 @@ export interface Executed {
 export interface QueryResult {
   /** A JSON array of names. */
   readonly columns: string;
-  /** A JSON array of rows. */
-  readonly rows: string;
+  /** A JSON array of rows; one in blocks is to be released. */
+  readonly rows: string | Blocks;
 }
 
 /** Bytes of an answer that results may take: the rest is room for what surrounds them. */
@@ -39,24 +43,72 @@ export const RESULTS_BYTES_MAX = WIRE_LIMITS.frameBytesMax - 1024;
 class RowCollector {
   columns: string | undefined;
   count = 0;
-  readonly #rows: string[] = [];
+  #rows: string[] = [];
+  #units = 0;
+  /** Of long rows since others could go first. */
+  #longBytes = 0;
+  /** What comes before the rows that are put into blocks next. */
+  #before = "[";
+  /** What does not fit into a short text; for a query only, as a write's results are kept and compared. */
+  #blocks: Blocks | undefined;
   #bytesLeft: number;
 
-  constructor(readonly wanted: boolean, bytesMax: number) {
+  constructor(readonly wanted: boolean, bytesMax: number, readonly mayBeLong = false) {
     this.#bytesLeft = bytesMax;
   }
 
-  addRow(statement: Statement): void {
+  /** Adds a row; false if it is a long one, which comes by {@link RowCollector.addLongRow}. */
+  addRow(statement: Statement): boolean {
     this.count++;
-    if (!this.wanted) return;
+    if (!this.wanted) return true;
     // After the first step, because a schema change may have made it another statement.
     this.addColumns(statement);
-    const row = statement.rowJson(this.#bytesLeft);
-    if (row === null) throw tooLarge();
+    const left = this.#bytesLeft;
+    const row = statement.rowJson(this.mayBeLong ? Math.min(left, LIMITS.shortUnitsMax) : left);
+    if (row === null) return false;
     this.#spend(Buffer.byteLength(row) + 1);
     this.#rows.push(row);
+    this.#units += row.length;
+    if (this.mayBeLong && this.#units > LIMITS.shortUnitsMax) this.#toBlocks();
+    return true;
   }
 
+  /** Whether long rows, with this one, take so long that others should go first. */
+  holdsLong(statement: Statement): boolean {
+    this.#longBytes += statement.rowBytes();
+    if (this.#longBytes <= LIMITS.longRowsBytes) return false;
+    this.#longBytes = 0;
+    return true;
+  }
+
+  addLongRow(statement: Statement): void {
+    if (!this.mayBeLong || statement.rowBytes() > this.#bytesLeft) throw tooLarge();
+    this.#rows.push("");
+    const blocks = this.#toBlocks();
+    const before = blocks.bytes;
+    try {
+      statement.addRow(blocks);
+    } catch (error) {
+      // Of characters that are escaped it may be six times as long as it is in the file.
+      throw error instanceof TooLongError ? tooLarge() : error;
+    }
+    this.#spend(blocks.bytes - before);
+  }
+
+  #toBlocks(): Blocks {
+    if (Blocks.held > LIMITS.answersBytesMax) throw answersFull();
+    const blocks = this.#blocks ??= new Blocks(RESULTS_BYTES_MAX);
+    blocks.add(this.#before + this.#rows.join(","));
+    this.#before = ",";
+    this.#rows = [];
+    this.#units = 0;
+    return blocks;
+  }
+
+  /** Lets go of what was collected, which nobody gets. */
+  release(): void {
+    this.#blocks?.release();
+  }
   addColumns(statement: Statement): void {
     if (!this.wanted || this.columns !== undefined || statement.columnCount === 0) return;
     this.columns = statement.columnsJson();
@@ -72,7 +124,16 @@ class RowCollector {
     return this.#bytesLeft;
   }
 
-  get rows(): string {
+  /** The JSON array of rows, in blocks where it is long. */
+  end(): string | Blocks {
+    if (this.#blocks === undefined) return this.text;
+    if (this.#rows.length > 0) this.#toBlocks();
+    this.#blocks.add("]");
+    return this.#blocks;
+  }
+
+  /** The JSON array of rows. */
+  get text(): string {
     return `[${this.#rows.join(",")}]`;
   }
 }
@@ -122,7 +183,7 @@ export function* executeStatement(
     if (!write.results) return { changes, bytesLeft };
     const returned = rows.columns === undefined
       ? ""
-      : `,"columns":${rows.columns},"rows":${rows.rows}`;
+      : `,"columns":${rows.columns},"rows":${rows.text}`;
     const result =
       `{"changes":${changes},"last_insert_rowid":${connection.lastInsertRowid}${returned}}`;
     return { changes, result, bytesLeft: rows.bytesLeft };
@@ -137,13 +198,14 @@ export function* executeQuery(
   sql: string,
   params: BindValues,
 ): Execution<QueryResult> {
-  const rows = new RowCollector(true, RESULTS_BYTES_MAX);
+  const rows = new RowCollector(true, RESULTS_BYTES_MAX, true);
   try {
     const cached = connection.cached(sql);
     if (cached !== undefined) yield* runStatement(connection, cached, params, rows);
     else yield* runFirst(connection, sql, prepareQuery(connection, sql), params, rows);
-    return { columns: rows.columns ?? "[]", rows: rows.rows };
+    return { columns: rows.columns ?? "[]", rows: rows.end() };
   } catch (error) {
+    rows.release();
     throw statementError(error, 0);
   }
 }
@@ -238,7 +300,11 @@ function* runStatement(
   try {
     statement.bind(params);
     const before = connection.totalChanges;
-    while (yield statement) rows.addRow(statement);
+    while (yield statement) {
+      if (rows.addRow(statement)) continue;
+      if (rows.holdsLong(statement)) yield null;
+      rows.addLongRow(statement);
+    }
     rows.addColumns(statement);
     // What the statement before changed stays visible where this one is not an INSERT, UPDATE or DELETE.
     return connection.totalChanges === before ? 0 : connection.changes;

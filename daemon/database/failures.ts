@@ -34,6 +34,15 @@ export function queueFull(): SkylineError {
   );
 }
 
+/** The error of a query for whose rows there is no memory. */
+export function answersFull(): SkylineError {
+  return new SkylineError(
+    "QUEUE_FULL",
+    `Answers that are made or were not fetched hold over ${LIMITS.answersBytesMax} bytes`,
+    { hint: "Fetch answers before sending more, and ask for fewer rows at once" },
+  );
+}
+
 /** The error of what is asked of a daemon that ends. */
 export function shuttingDown(): SkylineError {
   return new SkylineError("SHUTTING_DOWN", "The daemon is shutting down");

@@ -16,9 +16,19 @@ import { executeQuery, type QueryResult } from "./execution.ts";
 import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
 import { openConnection } from "./open_connection.ts";
 import { ownRowChanged, SELECT_REVISION } from "./own_tables.ts";
-import { Semaphore } from "./semaphore.ts";
+import { Semaphore, within } from "./semaphore.ts";
 import { querySlots } from "./slow_steps.ts";
 import { applySettings, type ConnectionSettings } from "./writer.ts";
+
+/** Who gets answers. */
+export interface Recipient {
+  /** Whether it has fetched enough of its answers to begin a query that takes long. */
+  readonly hasFetched: boolean;
+  /** Whether there is room for such answers, as all together have fetched enough. */
+  readonly hasRoom: boolean;
+  /** Settles when `isDue` gives true, which is asked as answers are fetched. */
+  wait(isDue: () => boolean): Promise<void>;
+}
 
 /** A request to read; all its fields have been checked. */
 export interface Query {
@@ -28,6 +38,7 @@ export interface Query {
   readonly deadline: number;
   /** Ends it when nobody waits for it any more. */
   readonly signal: AbortSignal;
+  readonly recipient: Recipient;
 }
 
 /** What a query returned, and the revision that it was read at. */
@@ -168,7 +179,10 @@ export class Readers {
     } catch (error) {
       if (reader && error instanceof NotInline) {
         const slow = { ...query, signal: AbortSignal.any([query.signal, this.#ending.signal]) };
-        if (this.#besideLoop.tryAcquire()) return this.#tracked(this.#beside(slow, reader, rev));
+        const { hasFetched, hasRoom } = query.recipient;
+        if (hasFetched && hasRoom && this.#besideLoop.tryAcquire()) {
+          return this.#tracked(this.#beside(slow, reader, rev));
+        }
         // Those that wait may be many: each would have a connection, and keep the log from starting over.
         this.#put(reader);
         return this.#putOff((begin) => this.#later(slow, begin));
@@ -259,11 +273,11 @@ export class Readers {
     return new PutOffQuery(begun.promise, this.#tracked(outcome));
   }
 
-  /** Waits for a place beside the loop. */
+  /** Waits for a place beside the loop, and until answers were fetched. */
   async #later(query: Query, begin: () => void): Promise<QueryOutcome> {
     let reader: Reader;
     try {
-      await this.#besideLoop.acquire(query);
+      await this.#place(query);
     } catch (error) {
       return failureOf(error);
     }
@@ -274,6 +288,23 @@ export class Readers {
       return this.#failure(error);
     }
     return await this.#beside(query, reader, undefined, begin);
+  }
+
+  /** Who has not fetched its own answers waits without a place, so that others have it. */
+  async #place(query: Query): Promise<void> {
+    const { recipient } = query;
+    for (;;) {
+      if (!recipient.hasFetched) await within(query, recipient.wait(() => recipient.hasFetched));
+      await this.#besideLoop.acquire(query);
+      if (recipient.hasFetched) break;
+      this.#besideLoop.release();
+    }
+    try {
+      if (!recipient.hasRoom) await within(query, recipient.wait(() => recipient.hasRoom));
+    } catch (error) {
+      this.#besideLoop.release();
+      throw error;
+    }
   }
 
   /** Goes on beside the loop, where it has a place, with the snapshot that was taken; without one it takes it. */

@@ -13,6 +13,27 @@ export interface Wait {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Waits for `promise`, which does not fail.
+ *
+ * @throws {SkylineError} `TIMEOUT` at the deadline, and when nobody waits for it any more.
+ */
+export function within({ deadline, signal }: Wait, promise: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      if (signal?.aborted) reject(gone(signal));
+      else if (performance.now() >= deadline) reject(timeout());
+      else resolve();
+    };
+    const timer = setTimeout(end, Math.max(0, deadline - performance.now()));
+    signal?.addEventListener("abort", end);
+    if (signal?.aborted) end();
+    else promise.then(end);
+  });
+}
+
 /** One that waits. */
 interface Waiting {
   readonly semaphore: Semaphore;

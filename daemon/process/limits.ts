@@ -26,14 +26,39 @@ export const LIMITS = {
    * that filled it. As many as `spareMax` are kept for connections to come.
    */
   readBytes: { min: 8 * 1024, max: 64 * 1024, factor: 4, spareMax: 16 },
-  /** Answers that are one write at most, in UTF-16 units, if they are several. */
-  writeUnitsMax: 1024 * 1024,
+  /**
+   * Answers up to so many UTF-16 units are strings, and so are as many of several that wait to be sent; all else is in blocks. So
+   * much of an answer is kept for its repetition, which is a string too.
+   */
+  shortUnitsMax: 64 * 1024,
+  /** The blocks that long answers are made of: a Unix socket takes one at once. As many as `spareMax` are kept for the next. */
+  blocks: { bytes: 128 * 1024, spareMax: 128 },
   /** Requests of one connection that wait for their answers; past it the connection is not read further. */
   connectionRequestsMax: 1_024,
   /** Bytes of these requests, and separately of answers that the client does not fetch. */
   connectionBytesMax: 4 * 1024 * 1024,
-  /** Bytes of answers that a client lets lie before its connection is cut: what was already under way may exceed the above. */
-  connectionUnreadBytesMax: 64 * 1024 * 1024,
+  /**
+   * Requests that wait for their answers, of all connections together, of which each takes up to 6 KB, and their bytes, of which
+   * each takes up to 2. Past it who has some is not read further, and requests over `longBytes` are refused.
+   */
+  waitingMax: { requests: 4_096, bytes: 48 * 1024 * 1024, longBytes: 64 * 1024 },
+  /** A connection whose requests held the loop for so long, in ms, is read further when others had their turn. */
+  handleMs: 2,
+  /**
+   * Bytes of answers that clients do not fetch, of all connections together. Past `bytes` who has some begins nothing more, and is
+   * cut if it has fetched nothing at the last `looks` looks, who has most first. Past `waitBytes` no query begins that takes long,
+   * and two looks are enough; past `bytesMax` there is no time to look. A process has 300 MB at most: 45 without any, and what is
+   * being made comes to 80 a database.
+   */
+  unread: {
+    bytes: 32 * 1024 * 1024,
+    waitBytes: 48 * 1024 * 1024,
+    bytesMax: 128 * 1024 * 1024,
+    lookMs: 200,
+    looks: 5,
+  },
+  /** Bytes of these together with what is being made: past it a query is refused that needs more. */
+  answersBytesMax: 192 * 1024 * 1024,
   /** Bytes of half-received frames, of all connections together; each holds up to 64 KiB more. */
   partialFrameBytesMax: 64 * 1024 * 1024,
   /** How long a half-received frame may bring no byte: local senders pause for milliseconds. */
@@ -47,6 +72,9 @@ export const LIMITS = {
 
   /** Connections that `Status` lists, of some 150 bytes each, so that its answer fits into a frame. */
   statusConnectionsMax: 5_000,
+
+  /** Bytes of long texts that were let go, after which the garbage is collected; and the least time between two collections. */
+  garbage: { bytes: 32 * 1024 * 1024, pauseMs: 100 },
 
   // Without requests
   /**
@@ -140,6 +168,8 @@ export const LIMITS = {
    * the statement need not be there: on a busy machine the way to another thread alone takes over a millisecond.
    */
   stepInlineMs: 5,
+  /** Bytes of values of rows over {@link LIMITS.shortUnitsMax} that are made JSON at a time: some ms. */
+  longRowsBytes: 512 * 1024,
   /** A step off the loop that took less has the statement's next done inline. */
   stepCheapMs: 1,
   /** Pause before a step that was interrupted and goes on is interrupted again. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { kernel32 } from "./kernel32.ts";
+import { LIMITS } from "./limits.ts";
 
 /**
  * Private memory in bytes: what nobody else could share. On Linux the anonymous pages, on Windows the private working set
@@ -27,13 +28,37 @@ export function privateBytes(): number | undefined {
  * heap of a daemon at rest; between them the caller can let others go on, or leave it at that.
  */
 export function* giveBack(): Generator<void> {
-  const { gc } = globalThis as { gc?: (options: object) => void };
+  const gc = collector();
   // The first frees most, so that the second, which collects twice and moves what is left together, is short.
   gc?.({ type: "major" });
   yield;
   gc?.({ type: "major", flavor: "last-resort" });
   yield;
   trim();
+}
+
+let garbageBytes = 0;
+let collectedAt = -Infinity;
+let collecting: ReturnType<typeof setTimeout> | undefined;
+
+/**
+ * So many bytes of long texts are not needed any more. V8 lets such lie until its heap has tripled, which may be hundreds of
+ * megabytes; so now and then the garbage is collected, which holds the loop for some 10 ms.
+ */
+export function noteGarbage(bytes: number): void {
+  const { bytes: max, pauseMs } = LIMITS.garbage;
+  garbageBytes += bytes;
+  if (garbageBytes < max) return;
+  collecting ??= setTimeout(() => {
+    collecting = undefined;
+    garbageBytes = 0;
+    collector()?.({ type: "major" });
+    collectedAt = performance.now();
+  }, Math.max(0, collectedAt + pauseMs - performance.now()));
+}
+
+function collector(): ((options: object) => void) | undefined {
+  return (globalThis as { gc?: (options: object) => void }).gc;
 }
 
 function trim(): void {

@@ -9,6 +9,12 @@ import { WIRE_LIMITS } from "../../client/limits.ts";
 import type { RequestId } from "../../client/protocol.ts";
 import type { QueryDone } from "../database/readers.ts";
 import { Replay, type WriteOutcome } from "../database/write.ts";
+import { Blocks } from "../process/blocks.ts";
+import { LIMITS } from "../process/limits.ts";
+import { noteGarbage } from "../process/memory.ts";
+
+/** The JSON of an answer. One in blocks is sent, or released. */
+export type Answer = string | Blocks;
 
 function start(id: RequestId | undefined, status: string): string {
   return id === undefined
@@ -28,8 +34,13 @@ export function writeAnswer(id: RequestId | undefined, outcome: WriteOutcome): s
 }
 
 /** The answer to a query. */
-export function queryAnswer(id: RequestId | undefined, done: QueryDone): string {
-  return `${start(id, "ok")},"rev":${done.rev},"columns":${done.columns},"rows":${done.rows}}`;
+export function queryAnswer(id: RequestId | undefined, done: QueryDone): Answer {
+  const { rev, columns, rows } = done;
+  const head = `${start(id, "ok")},"rev":${rev},"columns":${columns},"rows":`;
+  if (typeof rows === "string") return `${head}${rows}}`;
+  rows.prepend(head);
+  rows.add("}");
+  return rows;
 }
 
 /** An answer of plain fields. */
@@ -53,13 +64,21 @@ export function errorAnswer(id: RequestId | undefined, error: SkylineError): str
 }
 
 /**
- * The answer, or an error in its place when it is too large for a frame. Results are bounded before anything is committed, so
- * that it is none of a write.
+ * The answer as it is sent, a long one in blocks; or an error in its place when it is too large for a frame. Results are bounded
+ * before anything is committed, so that it is none of a write.
  */
-export function fitting(id: RequestId | undefined, text: string): string {
+export function fitting(id: RequestId | undefined, answer: Answer): Answer {
+  if (typeof answer === "string") {
+    if (answer.length <= LIMITS.shortUnitsMax) return answer;
+    const blocks = new Blocks();
+    blocks.add(answer);
+    // And as much of the rows that it was made of.
+    noteGarbage(2 * answer.length);
+    return fitting(id, blocks);
+  }
   const max = WIRE_LIMITS.frameBytesMax;
-  // Counted only where it may not fit.
-  if (text.length * 3 <= max || Buffer.byteLength(text) <= max) return text;
+  if (answer.bytes <= max) return answer;
+  answer.release();
   return errorAnswer(
     id,
     new SkylineError("RESULT_TOO_LARGE", `The answer would be over ${max} bytes`),

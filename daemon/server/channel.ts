@@ -6,6 +6,8 @@
 
 /** The bytes of one connection. */
 export interface Channel {
+  /** How much the system has taken of what was written, in bytes. */
+  readonly takenBytes: number;
   /**
    * What arrives next, a piece at a time; `null` at the peer's end. `reuse`: the piece before is not needed any more, so
    * that its memory may be read into. One call at a time.

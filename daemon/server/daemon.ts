@@ -8,6 +8,7 @@ import { SkylineError } from "../../client/errors.ts";
 import { IdleTimer } from "../../client/idle_timer.ts";
 import { Database } from "../database/database.ts";
 import { cannotOpen, prepareFile } from "../database/database_file.ts";
+import { Blocks } from "../process/blocks.ts";
 import { type DaemonConfig, optionsOf } from "../process/config.ts";
 import { fileIdentity } from "../process/file_identity.ts";
 import type { Log } from "../process/log.ts";
@@ -64,7 +65,10 @@ export class Daemon implements Host {
     this.#presence = new Presence(() => this.#tell(), log);
     this.#idleMemory = new IdleMemory({
       isBusy: () => this.#files.some(({ database }) => database.isBusy),
-      release: () => this.#files.forEach(({ database }) => database.releaseMemory()),
+      release: () => {
+        Blocks.releaseSpare();
+        this.#files.forEach(({ database }) => database.releaseMemory());
+      },
       onGivenBack: () => log.debug("Memory given back", { private: privateBytes() }),
     });
     this.#idleExit = new IdleTimer(config.exitWhenIdleMs, () => this.#activity(), () => {

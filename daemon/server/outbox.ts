@@ -4,9 +4,10 @@
  * @module
  */
 import { nextTick } from "node:process";
+import { Blocks } from "../process/blocks.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { AnswerTimes } from "./answer_times.ts";
-import { framesOf } from "./answers.ts";
+import { type Answer, framesOf } from "./answers.ts";
 import type { Channel } from "./channel.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -21,56 +22,91 @@ export interface OutboxOptions {
   failed(error: unknown): void;
 }
 
-/** Sends answers in their order: one write for all of a turn, or for those that came while the one before was under way. */
+/**
+ * Sends answers in their order: one write for all of a turn, or for those that came while the one before was under way. Much
+ * that waits is in blocks, and goes a block at a time.
+ */
 export class Outbox {
   readonly #options: OutboxOptions;
+  /** Frames that come before the texts; made when they are needed. */
+  #frames: Blocks | undefined;
   #texts: string[] = [];
   #units = 0;
   #writingBytes = 0;
+  /** What is being written, if it is of {@link Outbox.#frames}. */
+  #piece: Uint8Array<ArrayBuffer> | undefined;
 
   /** Empty. */
   constructor(options: OutboxOptions) {
     this.#options = options;
   }
 
-  /** How much is not sent yet: bytes that are being written, and UTF-16 units of what is not. */
+  /** How much is not sent yet: bytes, and UTF-16 units of texts that are not being written. */
   get unsent(): number {
-    return this.#writingBytes + this.#units;
+    return this.#writingBytes + this.#units + (this.#frames?.bytes ?? 0);
   }
 
-  /** Sends an answer at the end of the turn. */
-  push(text: string): void {
-    if (this.#texts.push(text) === 1) nextTick(() => this.#flush());
-    this.#units += text.length;
+  /** Memory of what is not sent yet, in bytes; without the texts, which are few. */
+  get memory(): number {
+    if (this.#frames === undefined) return 0;
+    return this.#frames.memory + (this.#piece === undefined ? 0 : Blocks.memoryOf(this.#piece));
   }
 
-  /** Forgets what is not being written yet. */
+  /** Sends an answer, which as a text is a short one, at the end of the turn. */
+  push(answer: Answer): void {
+    if (typeof answer === "string") {
+      if (this.#texts.push(answer) === 1) nextTick(() => this.#flush());
+      this.#units += answer.length;
+      if (this.#units > LIMITS.shortUnitsMax) this.#seal();
+    } else {
+      nextTick(() => this.#flush());
+      answer.makeFrame();
+      this.#seal().append(answer);
+    }
+  }
+
+  /** Puts the texts into blocks. */
+  #seal(): Blocks {
+    const frames = this.#frames ??= new Blocks();
+    for (const text of this.#texts) frames.addFrame(text);
+    this.#texts = [];
+    this.#units = 0;
+    return frames;
+  }
+
+  /** Forgets all; only what is being written may still be sent. */
   clear(): void {
     this.#texts = [];
     this.#units = 0;
+    this.#frames?.release();
+    if (this.#piece !== undefined) Blocks.giveBack(this.#piece, true);
+    this.#piece = undefined;
   }
 
   #flush(): void {
-    const { channel, traffic, answerTimes, sent, failed } = this.#options;
-    answerTimes.sent();
-    if (this.#texts.length === 0 || this.#writingBytes > 0) return;
-    const frames = framesOf(this.#take());
-    this.#writingBytes = frames.length;
-    traffic.sentBytes += frames.length;
-    channel.write(frames).then(() => {
+    this.#options.answerTimes.sent();
+    if (this.#writingBytes > 0) return;
+    this.#piece = this.#frames?.take();
+    if (this.#piece !== undefined) {
+      this.#write(this.#piece);
+    } else if (this.#texts.length > 0) {
+      const texts = this.#texts;
+      this.#texts = [];
+      this.#units = 0;
+      this.#write(framesOf(texts));
+    }
+  }
+
+  #write(bytes: Uint8Array): void {
+    const { channel, traffic, sent, failed } = this.#options;
+    this.#writingBytes = bytes.length;
+    traffic.sentBytes += bytes.length;
+    channel.write(bytes).then(() => {
       this.#writingBytes = 0;
+      if (this.#piece !== undefined) Blocks.giveBack(this.#piece);
+      this.#piece = undefined;
       this.#flush();
       sent();
     }, failed);
-  }
-
-  /** What the next write sends. */
-  #take(): string[] {
-    let units = 0, count = 0;
-    while (count < this.#texts.length && units < LIMITS.writeUnitsMax) {
-      units += this.#texts[count++].length;
-    }
-    this.#units -= units;
-    return this.#texts.splice(0, count);
   }
 }

@@ -11,6 +11,7 @@ import { Pauses } from "./pauses.ts";
 /** A connection through a pipe. */
 class PipeChannel implements Channel {
   readonly #socket: Socket;
+  takenBytes = 0;
   #isEnded = false;
   #error = new Error("The connection was closed");
   /** Ends the wait of a read. */
@@ -40,7 +41,11 @@ class PipeChannel implements Channel {
 
   write(bytes: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#socket.write(bytes, (error) => error ? reject(error) : resolve());
+      this.#socket.write(bytes, (error) => {
+        if (error) return reject(error);
+        this.takenBytes += bytes.length;
+        resolve();
+      });
     });
   }
 

@@ -8,11 +8,12 @@ import { SkylineError } from "../../client/errors.ts";
 import { PROTOCOL_VERSION, type RequestId } from "../../client/protocol.ts";
 import type { Database } from "../database/database.ts";
 import { shuttingDown } from "../database/failures.ts";
+import type { Recipient } from "../database/readers.ts";
 import { isDone } from "../database/write.ts";
 import type { RecentHistogram } from "../process/recent_histogram.ts";
 import { EXECUTABLE, VERSION } from "../process/version.ts";
 import type { AnswerTimes } from "./answer_times.ts";
-import { errorAnswer, fieldsAnswer, queryAnswer, writeAnswer } from "./answers.ts";
+import { type Answer, errorAnswer, fieldsAnswer, queryAnswer, writeAnswer } from "./answers.ts";
 import type { Lane } from "./lane.ts";
 import type { CheckedRequest } from "./request.ts";
 
@@ -48,7 +49,7 @@ export interface Host {
 }
 
 /** What the router needs of the connection that a request came from. */
-export interface Caller {
+export interface Caller extends Recipient {
   /** The database of the endpoint that it came through. */
   readonly home: Served;
   /** When the request arrived that is being routed, on the clock of `performance.now()`. */
@@ -75,7 +76,7 @@ export class Router {
     caller: Caller,
     id: RequestId | undefined,
     request: CheckedRequest,
-  ): string | Promise<string> {
+  ): Answer | Promise<Answer> {
     try {
       switch (request.type) {
         case "ExecBatch":
@@ -114,7 +115,7 @@ export class Router {
     caller: Caller,
     id: RequestId | undefined,
     { db, sql, params, deadline }: Extract<CheckedRequest, { type: "Query" }>,
-  ): string | Promise<string> {
+  ): Answer | Promise<Answer> {
     const { arrivedAt } = caller;
     const served = this.#open(caller, db);
     const answer = (outcome: Awaited<typeof pending>) => {
@@ -122,7 +123,7 @@ export class Router {
       this.#times.note(served.queryTimes, arrivedAt);
       return queryAnswer(id, outcome);
     };
-    const query = { sql, params, deadline, signal: caller.signal };
+    const query = { sql, params, deadline, signal: caller.signal, recipient: caller };
     const pending = caller.laneOf(served.database).query(query);
     return pending instanceof Promise ? pending.then(answer) : answer(pending);
   }

@@ -7,12 +7,14 @@ import { SkylineError } from "../../client/errors.ts";
 import { FrameDecoder } from "../../client/frame.ts";
 import type { ConnectionStatus, RequestId } from "../../client/protocol.ts";
 import type { Database } from "../database/database.ts";
+import { Rests } from "../database/turn.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
+import { AnswerOrder, release } from "./answer_order.ts";
 import type { AnswerTimes } from "./answer_times.ts";
-import { errorAnswer, fitting } from "./answers.ts";
+import { type Answer, errorAnswer, fitting } from "./answers.ts";
 import type { Channel } from "./channel.ts";
-import type { ConnectionMemory } from "./connection_memory.ts";
+import type { ConnectionMemory, UnreadHolder } from "./connection_memory.ts";
 import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
 import { Outbox } from "./outbox.ts";
@@ -23,6 +25,9 @@ import { type ClosedTraffic, Traffic } from "./traffic.ts";
 
 /** Requests of a connection that is kept for commands. Not `Ping`: it would tell an app that it is served. */
 const COMMANDS: ReadonlySet<string> = new Set(["Status", "Shutdown"]);
+
+/** Of connections that send much. */
+const RESTS = new Rests();
 
 /** What a session is made with. */
 export interface SessionOptions {
@@ -38,13 +43,8 @@ export interface SessionOptions {
   onClose(session: Session): void;
 }
 
-/** An answer that waits for those before it. */
-interface Slot {
-  text: string | null;
-}
-
 /** A connection that is open. */
-export class Session implements Caller {
+export class Session implements Caller, UnreadHolder {
   readonly home: Served;
   readonly #channel: Channel;
   readonly #options: SessionOptions;
@@ -56,11 +56,12 @@ export class Session implements Caller {
   readonly #openedAt = performance.now();
   /** Whether it is beyond the connections that are served, and is kept for commands. */
   isKept = false;
-  readonly #traffic = new Traffic();
+  /** What went through it up to now. */
+  readonly traffic = new Traffic();
   /** Answers to requests without an id, in the order of the requests. */
-  readonly #slots: Slot[] = [];
-  /** Length of those that are known but wait for others. */
-  #slotUnits = 0;
+  readonly #order = new AnswerOrder((answer) => this.#send(answer));
+  /** What is known of its unread answers where those of all are counted. */
+  unread = 0;
   readonly #outbox: Outbox;
   #waitingRequests = 0;
   #waitingBytes = 0;
@@ -89,7 +90,7 @@ export class Session implements Caller {
     this.#id = ++options.closedTraffic.connections;
     this.#outbox = new Outbox({
       channel,
-      traffic: this.#traffic,
+      traffic: this.traffic,
       answerTimes: options.answerTimes,
       sent: () => this.#sent(),
       failed: (error) => this.#failed(error),
@@ -105,6 +106,39 @@ export class Session implements Caller {
     return lane;
   }
 
+  get hasFetched(): boolean {
+    return this.#options.memory.hasFetched(this);
+  }
+
+  get hasRoom(): boolean {
+    return this.#options.memory.hasRoom;
+  }
+
+  wait(isDue: () => boolean): Promise<void> {
+    return this.#options.memory.wait(isDue);
+  }
+
+  get fetched(): number {
+    return this.#channel.takenBytes;
+  }
+
+  cut(): void {
+    this.#options.log.warn("Connection cut: it does not fetch its answers", {
+      connection: this.#id,
+      unread: this.unread,
+    });
+    this.#destroy();
+  }
+
+  /** Has its unread answers counted among those of all. */
+  #noteUnread(): void {
+    const unread = this.#isClosed ? 0 : this.#outbox.memory + this.#order.memory;
+    const more = unread - this.unread;
+    if (more === 0) return;
+    this.unread = unread;
+    this.#options.memory.add(this, more);
+  }
+
   /** Whether a request of it waits for its answer. */
   get isBusy(): boolean {
     return this.#waitingRequests > 0;
@@ -112,12 +146,7 @@ export class Session implements Caller {
 
   /** Whether it ever sent a request. */
   get hasSpoken(): boolean {
-    return this.#traffic.requests > 0;
-  }
-
-  /** What went through it up to now. */
-  get traffic(): Traffic {
-    return this.#traffic;
+    return this.traffic.requests > 0;
   }
 
   /** How it is doing at `now`, on the clock of `performance.now()`. */
@@ -126,10 +155,10 @@ export class Session implements Caller {
       id: this.#id,
       age_ms: Math.round(now - this.#openedAt),
       idle_ms: Math.round(now - Math.max(this.arrivedAt, this.#openedAt)),
-      requests: this.#traffic.requests,
+      requests: this.traffic.requests,
       waiting: this.#waitingRequests,
-      received_bytes: this.#traffic.receivedBytes,
-      sent_bytes: this.#traffic.sentBytes,
+      received_bytes: this.traffic.receivedBytes,
+      sent_bytes: this.traffic.sentBytes,
     };
   }
 
@@ -143,7 +172,7 @@ export class Session implements Caller {
     if (this.#refused) return;
     this.#refused = true;
     this.#partialFrame.note(0);
-    this.#inOrder(errorAnswer(undefined, error));
+    this.#order.add(errorAnswer(undefined, error));
     this.#endIfDone();
   }
 
@@ -192,9 +221,10 @@ export class Session implements Caller {
         if (bytes === null) return this.#peerEnded();
         if (this.#refused) continue;
         this.arrivedAt = performance.now();
-        this.#traffic.receivedBytes += bytes.length;
+        this.traffic.receivedBytes += bytes.length;
         this.#decoder.push(bytes);
         this.#handleAll();
+        if (performance.now() - this.arrivedAt > LIMITS.handleMs) await RESTS.next();
         if (this.#isHeld()) await new Promise<void>((resolve) => this.#readOn = resolve);
       }
     } catch (error) {
@@ -217,6 +247,7 @@ export class Session implements Caller {
 
   /** Answers were sent: there may be room for more requests. */
   #sent(): void {
+    this.#noteUnread();
     this.#endIfSent();
     if (this.#readOn === undefined || this.#isHeld()) return;
     this.#handleAll();
@@ -243,21 +274,25 @@ export class Session implements Caller {
   }
 
   #isFull(): boolean {
-    const unsent = this.#outbox.unsent + this.#slotUnits;
+    const unsent = this.#outbox.unsent + this.#order.memory;
+    const { memory } = this.#options;
+    if (this.unread > 0 && memory.isShort) return true;
+    if (this.#waitingRequests > 0 && memory.isCrowded) return true;
     return this.#waitingRequests >= LIMITS.connectionRequestsMax ||
-      this.#slots.length >= LIMITS.connectionRequestsMax ||
+      this.#order.count >= LIMITS.connectionRequestsMax ||
       this.#waitingBytes >= LIMITS.connectionBytesMax || unsent >= LIMITS.connectionBytesMax;
   }
 
   #handle(body: Uint8Array): void {
-    this.#traffic.requests++;
+    this.traffic.requests++;
     let id: RequestId | undefined;
-    let answer: string | Promise<string>;
+    let answer: Answer | Promise<Answer>;
     let isUse = true;
     try {
       if (body.length === 0) throw new SkylineError("FRAME_EMPTY", "A frame has no body");
       const json = decodeRequest(body);
       id = readId(json);
+      this.#options.memory.checkWaiting(body.length);
       const request = readRequest(json, this.arrivedAt);
       if (this.isKept && !COMMANDS.has(request.type)) return this.refuse(tooManyConnections());
       // To watch it is no use of it: who does it all the time would never see that memory is given back.
@@ -268,52 +303,39 @@ export class Session implements Caller {
       answer = this.#failureAnswer(id, error);
     }
     if (isUse) this.#options.idleMemory.note();
-    if (typeof answer !== "string") this.#await(id, body.length, answer);
-    else if (id === undefined) this.#inOrder(fitting(id, answer));
+    if (answer instanceof Promise) this.#await(id, body.length, answer);
+    else if (id === undefined) this.#order.add(fitting(id, answer));
     else this.#send(fitting(id, answer));
+    this.#noteUnread();
   }
 
-  /** Sends an answer without an id: after those that are still awaited. */
-  #inOrder(text: string): void {
-    if (this.#slots.length === 0) {
-      this.#send(text);
-    } else {
-      this.#slots.push({ text });
-      this.#slotUnits += text.length;
-    }
-  }
-
-  #await(id: RequestId | undefined, bytes: number, answer: Promise<string>): void {
-    this.#waitingRequests++;
-    this.#waitingBytes += bytes;
-    const slot: Slot | null = id === undefined ? { text: null } : null;
-    if (slot) this.#slots.push(slot);
-    const answered = (answer: string) => {
-      const text = fitting(id, answer);
-      this.#waitingRequests--;
-      this.#waitingBytes -= bytes;
+  #await(id: RequestId | undefined, bytes: number, answer: Promise<Answer>): void {
+    this.#countWaiting(1, bytes);
+    const slot = id === undefined ? this.#order.take() : null;
+    const answered = (answer: Answer) => {
+      const fit = fitting(id, answer);
+      this.#countWaiting(-1, -bytes);
       this.#options.idleMemory.note();
-      if (slot) this.#fill(slot, text);
-      else this.#send(text);
+      if (slot) this.#order.fill(slot, fit);
+      else this.#send(fit);
+      this.#noteUnread();
       this.#settled();
     };
     answer.then(answered, (error) => answered(this.#failureAnswer(id, error)));
+  }
+
+  #countWaiting(requests: number, bytes: number): void {
+    const { memory } = this.#options;
+    this.#waitingRequests += requests;
+    this.#waitingBytes += bytes;
+    memory.waitingRequests += requests;
+    memory.waitingBytes += bytes;
   }
 
   #failureAnswer(id: RequestId | undefined, error: unknown): string {
     if (error instanceof SkylineError) return errorAnswer(id, error);
     this.#options.log.error("Unexpected error", { error: (error as Error).stack ?? String(error) });
     return errorAnswer(id, new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`));
-  }
-
-  #fill(slot: Slot, text: string): void {
-    slot.text = text;
-    this.#slotUnits += text.length;
-    while (this.#slots.length > 0 && this.#slots[0].text !== null) {
-      const { text } = this.#slots.shift()!;
-      this.#slotUnits -= text!.length;
-      this.#send(text!);
-    }
   }
 
   /** A request was answered: there may be nothing left to wait for. */
@@ -324,13 +346,9 @@ export class Session implements Caller {
     this.#endIfDone();
   }
 
-  #send(text: string): void {
-    if (this.#isClosed) return;
-    this.#outbox.push(text);
-    if (this.#outbox.unsent > LIMITS.connectionUnreadBytesMax) {
-      this.#options.log.warn("Connection cut: it does not read its answers");
-      this.#destroy();
-    }
+  #send(answer: Answer): void {
+    if (this.#isClosed) release(answer);
+    else this.#outbox.push(answer);
   }
 
   /** The peer sends no more. On Unix it may still read, or be gone: that shows when something is written. */
@@ -358,6 +376,8 @@ export class Session implements Caller {
     this.#isClosed = true;
     this.#channel.destroy();
     this.#outbox.clear();
+    this.#order.close();
+    this.#noteUnread();
     clearTimeout(this.#lingerTimer);
     clearTimeout(this.#halfOpenTimer);
     this.#refused = true;
@@ -366,7 +386,7 @@ export class Session implements Caller {
     this.#readOn?.();
     for (const resolve of this.#whenClosed) resolve();
     this.#options.idleMemory.note();
-    this.#options.closedTraffic.add(this.#traffic);
+    this.#options.closedTraffic.add(this.traffic);
     this.#options.onClose(this);
   }
 }

@@ -21,6 +21,7 @@ class UnixChannel implements Channel {
   /** How long the buffer of the next read is to be. */
   #length: number = LIMITS.readBytes.min;
   #isClosed = false;
+  takenBytes = 0;
 
   constructor(connection: Deno.UnixConn) {
     this.#connection = connection;
@@ -56,7 +57,12 @@ class UnixChannel implements Channel {
 
   async write(bytes: Uint8Array): Promise<void> {
     let sent = await this.#connection.write(bytes);
-    while (sent < bytes.length) sent += await this.#connection.write(bytes.subarray(sent));
+    this.takenBytes += sent;
+    while (sent < bytes.length) {
+      const more = await this.#connection.write(bytes.subarray(sent));
+      this.takenBytes += more;
+      sent += more;
+    }
   }
 
   end(): void {

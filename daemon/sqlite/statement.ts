@@ -3,11 +3,12 @@
  *
  * @module
  */
+import type { Blocks } from "../process/blocks.ts";
 import type { Connection } from "./connection.ts";
 import { RESULT } from "./errors.ts";
 import { sqlite, type StatementHandle } from "./ffi.ts";
 import type { Nature } from "./nature.ts";
-import { type BindValue, bindValue, columnJson } from "./values.ts";
+import { addColumn, type BindValue, bindValue, columnJson, columnLength } from "./values.ts";
 
 /** How often a statement was prepared anew, for a change of the schema: https://sqlite.org/c3ref/c_stmtstatus_counter.html */
 const STATUS_REPREPARE = 5;
@@ -185,6 +186,24 @@ export class Statement {
       text += (i === 0 ? "" : ",") + json;
     }
     return text + "]";
+  }
+
+  /** Bytes of the current row's texts and blobs; its JSON has as many or more. */
+  rowBytes(): number {
+    const count = this.columnCount;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) bytes += columnLength(this.#handle, i);
+    return bytes;
+  }
+
+  /** Adds the current row, which may be long, as a JSON array. */
+  addRow(blocks: Blocks): void {
+    const count = this.columnCount;
+    for (let i = 0; i < count; i++) {
+      blocks.add(i === 0 ? "[" : ",");
+      addColumn(blocks, this.#handle, i);
+    }
+    blocks.add("]");
   }
 
   /** The current row's column `index` (from 0), which is an INTEGER. */

@@ -3,10 +3,12 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import { textOfUtf8 } from "../../client/utf8.ts";
 import { blobText, rawTextText, Real, realText } from "../../client/values.ts";
+import type { Blocks } from "../process/blocks.ts";
 import { sqlite, type StatementHandle } from "./ffi.ts";
+import { addBase64, addText } from "./long_values.ts";
 
 /**
  * A value that can be bound: `number` is INTEGER where integral and REAL otherwise, {@link Real} always REAL, booleans
@@ -94,6 +96,32 @@ function integerJson(handle: StatementHandle, index: number): string {
     ? value.toString()
     : sqlite().sqlite3_column_int64(handle, index).toString();
 }
+
+/** Length of the column `index` (from 0) of the current row, in bytes, if it is a TEXT or a BLOB; else 0. */
+export function columnLength(handle: StatementHandle, index: number): number {
+  const type = sqlite().sqlite3_column_type(handle, index);
+  return type === TEXT || type === BLOB ? sqlite().sqlite3_column_bytes(handle, index) : 0;
+}
+
+/** Adds the column `index` (from 0) of the current row as JSON. */
+export function addColumn(blocks: Blocks, handle: StatementHandle, index: number): void {
+  const length = columnLength(handle, index);
+  if (length <= scratch.length) return blocks.add(columnJson(handle, index)!);
+  const lib = sqlite();
+  const isText = lib.sqlite3_column_type(handle, index) === TEXT;
+  const pointer = isText
+    ? lib.sqlite3_column_text(handle, index)
+    : lib.sqlite3_column_blob(handle, index);
+  // Its memory is SQLite's.
+  const bytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer!, length));
+  if (isText && isUtf8(bytes)) return addText(blocks, bytes);
+  const empty = isText ? rawTextText(NO_BYTES) : blobText(NO_BYTES);
+  blocks.add(empty.slice(0, -2));
+  addBase64(blocks, bytes);
+  blocks.add(empty.slice(-2));
+}
+
+const NO_BYTES = new Uint8Array(0);
 
 function textJson(bytes: Uint8Array): string {
   const text = textOfUtf8(bytes);

@@ -36,7 +36,9 @@ Deno.test("protocol.md has the limits of the sources", () => {
     ...[WIRE_LIMITS.timeoutMsMax, LIMITS.requestTimeoutMs],
     16 * 1024 * 1024, // held by the test below
     ...[connectionsMax, connectionsCrowded, connectionRequestsMax, connectionBytesMax],
-    ...[LIMITS.connectionUnreadBytesMax, LIMITS.partialFrameBytesMax, LIMITS.partialFrameSilenceMs],
+    ...[LIMITS.waitingMax.requests, LIMITS.waitingMax.bytes],
+    ...[LIMITS.unread.bytes, LIMITS.unread.bytesMax, LIMITS.answersBytesMax],
+    ...[LIMITS.partialFrameBytesMax, LIMITS.partialFrameSilenceMs],
     ...[LIMITS.halfOpenMs, LIMITS.walLimitBytes.default],
   ]);
 });

@@ -172,15 +172,72 @@ daemonTest("Session does not read further when its answers are not fetched", asy
   await sent;
 }, { ignore: Deno.build.os === "windows" });
 
-daemonTest("Session cuts a connection that never fetches what is under way", async (it) => {
-  using slow = await Deno.connect({ transport: "unix", path: it.daemon.endpoint });
-  // Each is slow enough to be let in beside the others, and their answers come all at once.
-  const sql = "with recursive n(i) as (select 1 union all select i + 1 from n limit 200000) " +
-    "select hex(zeroblob(4900000 + 0 * count(*))) from n";
-  await slow.write(frames(30, (id) => JSON.stringify({ type: "Query", sql, id })));
-  await until(() => it.daemon.log().includes("Connection cut"), 20_000);
-  assert.equal((await it.client.ask({ type: "Status" })).connections, 1);
+/** A connection that reads nothing by itself, and has sent queries of 8 MB each. */
+async function silentClient(it: DaemonCase, queries: number): Promise<Deno.UnixConn> {
+  const silent = await Deno.connect({ transport: "unix", path: it.daemon.endpoint });
+  const sql = `select hex(zeroblob(500000)) from (values (1), (2), (3), (4), (5), (6), (7), (8))`;
+  await silent.write(frames(queries, (id) => JSON.stringify({ type: "Query", sql, id })));
+  return silent;
+}
+
+const cuts = (it: DaemonCase) => it.daemon.log().match(/Connection cut/g)?.length ?? 0;
+
+daemonTest("Answers that nobody fetches hold little memory, over all connections", async (it) => {
+  const silent = await Promise.all(Array.from({ length: 30 }, () => silentClient(it, 4)));
+  let most = 0;
+  await until(async () => {
+    const { memory } = await it.client.ask({ type: "Status" });
+    most = Math.max(most, memory.private ?? memory.rss);
+    return cuts(it) >= 10;
+  }, 40_000);
+  assert.ok(most < 300 * MiB, `${most} bytes were held`);
+  // Who fetches is served.
+  const answer = await it.client.ask({ type: "Query", sql: "select hex(zeroblob(3000000))" });
+  assert.equal(answer.rows[0][0].length, 6_000_000);
+  for (const each of silent) each.close();
 }, { ignore: Deno.build.os === "windows", timeoutMs: 90_000 });
+
+daemonTest(
+  "Session serves who fetches slowly, and cuts who fetches nothing beside it",
+  async (it) => {
+    const silent = await Promise.all(Array.from({ length: 6 }, () => silentClient(it, 1)));
+    using slow = await silentClient(it, 12);
+    const decoder = new FrameDecoder();
+    const chunk = new Uint8Array(256 * 1024);
+    const answered = new Set<number>();
+    while (answered.size < 12 || cuts(it) === 0) {
+      await sleep(5);
+      if (answered.size === 12) continue;
+      const read = await slow.read(chunk);
+      assert.ok(read, `it ended after ${answered.size} answers\n${it.daemon.log()}`);
+      decoder.push(chunk.slice(0, read));
+      for (let body; (body = decoder.take()) !== null;) {
+        const { id, rows } = JSON.parse(new TextDecoder().decode(body));
+        assert.deepEqual([rows.length, rows[7][0].length], [8, 1_000_000]);
+        answered.add(id);
+      }
+    }
+    for (const each of silent) each.close();
+  },
+  { ignore: Deno.build.os === "windows", timeoutMs: 90_000 },
+);
+
+daemonTest("Session lets 4,096 requests of all connections wait, and one of each", async (it) => {
+  await it.exec("create table t(a)");
+  using _lock = holdLock(it);
+  const floods = await Promise.all(
+    Array.from({ length: 20 }, () => Flood.open(it.daemon.endpoint)),
+  );
+  const insert = (i: number) =>
+    `{"type":"ExecBatch","id":${i},"stmts":[{"sql":"insert into t values (${i})"}]}`;
+  await Promise.all(floods.map((flood) => flood.send(frames(1_000, insert))));
+  const waiting = await queued(it);
+  assert.ok(waiting >= 4_096 && waiting <= 4_096 + 20, `${waiting} requests wait`);
+  const late = await it.open();
+  late.send({ type: "ExecBatch", stmts: [{ sql: "insert into t values (0)" }] });
+  await until(async () => await queued(it) > waiting);
+  for (const flood of floods) await flood[Symbol.asyncDispose]();
+});
 
 daemonTest("Session does not count the half-received frames of those that are gone", async (it) => {
   const part = new Uint8Array(9 * MiB);

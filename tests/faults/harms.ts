@@ -226,7 +226,7 @@ export const HARMS: readonly Harm[] = [
     stmts: Array.from({ length: 10 }, () => ({ sql: SCRIPT })),
   })),
   halfFrames,
-  open(unreadAnswers),
+  unreadAnswers,
   manyConnections,
   onLargeFile("select count(*) from large"),
   onLargeFile("select sum(length(a)) from (select a from large order by a desc)"),

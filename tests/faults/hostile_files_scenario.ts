@@ -74,7 +74,11 @@ async function look(file: string, expected: HostileFile["expected"]) {
 }
 
 async function harm(database: Database): Promise<string | undefined> {
-  const query = { sql: "select a from t where a <> 'whole'", params: [], deadline: Infinity };
+  const recipient = { hasFetched: true, hasRoom: true, wait: () => Promise.resolve() };
+  const query = {
+    ...{ sql: "select a from t where a <> 'whole'", params: [], deadline: Infinity },
+    recipient,
+  };
   const done = await database.query({ ...query, signal: new AbortController().signal });
   if (done instanceof SkylineError) return `the query failed: ${done.message}`;
   if (!("rows" in done)) return "the query was put off";

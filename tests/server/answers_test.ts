@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { SkylineError } from "../../client/errors.ts";
-import { encodeFrame, FrameDecoder } from "../../client/frame.ts";
+import { FrameDecoder } from "../../client/frame.ts";
+import { Blocks } from "../../daemon/process/blocks.ts";
+import { LIMITS } from "../../daemon/process/limits.ts";
+import { textOf } from "../process/blocks_text.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import {
   errorAnswer,
@@ -45,11 +48,23 @@ Deno.test("fitting() passes on what is at most a frame, and puts an error in the
   for (const letter of ["x", "é", "\u20ac"]) {
     const bytes = new TextEncoder().encode(letter).length;
     const most = letter.repeat(WIRE_LIMITS.frameBytesMax / bytes);
-    assert.equal(fitting(1, most), most);
-    assert.doesNotThrow(() => encodeFrame(fitting(1, most)));
-    const { id, code } = JSON.parse(fitting(1, most + letter));
+    const blocks = fitting(1, most) as Blocks;
+    assert.ok(blocks.bytes <= WIRE_LIMITS.frameBytesMax);
+    assert.equal(textOf(blocks), most);
+    const { id, code } = JSON.parse(fitting(1, most + letter) as string);
     assert.deepEqual([id, code], [1, "RESULT_TOO_LARGE"]);
   }
+  const short = "x".repeat(LIMITS.shortUnitsMax);
+  assert.equal(fitting(1, short), short, "a short one stays a string");
+  assert.equal(Blocks.held, 0);
+});
+
+Deno.test("queryAnswer() is the same text whether its rows are in blocks", () => {
+  const rows = `[[${"1".repeat(300_000)}]]`;
+  const inBlocks = new Blocks();
+  inBlocks.add(rows);
+  const answer = queryAnswer("é", { rev: 1, columns: '["a"]', rows: inBlocks }) as Blocks;
+  assert.equal(textOf(answer), queryAnswer("é", { rev: 1, columns: '["a"]', rows }));
 });
 
 Deno.test("framesOf() puts texts into frames that can be read back", () => {
