@@ -4,6 +4,7 @@
  * @module
  */
 import { errorText, EXIT, exitCodeOf } from "./commands/exit_code.ts";
+import { refuseInvalidArguments } from "./commands/invalid_arguments.ts";
 import { printError } from "./commands/output.ts";
 import { plainStart } from "./commands/plain_start.ts";
 import { daemonConfig } from "./process/config.ts";
@@ -16,6 +17,7 @@ import { daemonConfig } from "./process/config.ts";
  */
 export async function main(args: string[]): Promise<number> {
   try {
+    refuseInvalidArguments(args);
     const files = plainStart(args);
     if (files) return await (await import("./commands/start.ts")).start(daemonConfig(files, {}));
     const { printHelp, runCommand } = await import("./commands/program.ts");

@@ -48,6 +48,11 @@ function writeAll(target: Target, text: string): void {
   while (bytes.length > 0) bytes = bytes.subarray(target.writeSync(bytes));
 }
 
+/** A name in a line that others may read: {@link printable}, and on one line. */
+export function printableName(name: string): string {
+  return printable(name).replaceAll("\n", "\\x0a");
+}
+
 /** A text without what would steer a terminal: data and messages may come from anybody. Lines stay. */
 export function printable(text: string): string {
   return text.replace(

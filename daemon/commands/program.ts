@@ -32,6 +32,8 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.done; // help or version
+    // It has printed the help of all.
+    if (error.code === "commander.help") throw new UsageError(`unknown command '${args[1]}'`);
     throw usageError(error);
   }
   return exitCode;
@@ -95,6 +97,12 @@ function addStart(program: Command, run: Run): void {
     );
 }
 
+/** An unset variable in quotes would else name the folder, or where it may be left out, nothing. */
+function fileName(text: string): string {
+  if (text !== "") return text;
+  throw new UsageError("The name of a database file is empty");
+}
+
 interface StatementOptions {
   file?: string;
   timeout: string;
@@ -105,7 +113,7 @@ interface StatementOptions {
 function addStatements(program: Command, run: Run): void {
   const statement = (name: string, description: string, sql: string) =>
     program.command(name).description(description)
-      .argument("<file>", "a database file that a daemon serves")
+      .argument("<file>", "a database file that a daemon serves", fileName)
       .argument(sql, "what to execute")
       .option("--file <sql>", "read the SQL from a file; - is standard input")
       .option("--timeout <time>", "500ms, 5s, 2m, 1h", STATEMENT_TIMEOUT)
@@ -158,7 +166,7 @@ function statusFormatOf({ json, prometheus, watch }: StatusOptions): StatusForma
 }
 
 function addQuestions(program: Command, run: Run): void {
-  program.command("status").argument("[file]", "needed where several daemons run")
+  program.command("status").argument("[file]", "needed where several daemons run", fileName)
     .description("print how a daemon is doing").option("--json", "print JSON")
     .option("--prometheus", "print Prometheus' text format")
     .option("--watch", "show it again every second, until Ctrl+C")
@@ -174,9 +182,11 @@ function addQuestions(program: Command, run: Run): void {
     .action(({ json = false }: { json?: boolean }) =>
       run(async () => (await import("./list.ts")).list(json))
     );
-  program.command("ping").argument("<file>").description("ask a daemon whether it answers")
+  program.command("ping").argument("<file>", "a database file", fileName).description(
+    "ask a daemon whether it answers",
+  )
     .action((file: string) => run(async () => (await import("./ping.ts")).ping(file)));
-  program.command("endpoint").argument("<file>")
+  program.command("endpoint").argument("<file>", "a database file", fileName)
     .description("print the pipe or socket by which a database file is served")
     .action((file: string) => run(async () => (await import("./endpoint.ts")).endpoint(file)));
 }
@@ -193,7 +203,7 @@ function processId(text: string): number {
 }
 
 function addShutdown(program: Command, run: Run): void {
-  program.command("shutdown").argument("[file]", "needed where several daemons run")
+  program.command("shutdown").argument("[file]", "needed where several daemons run", fileName)
     .description("end a daemon; returns when its files are unlocked")
     .option("--all", "end all daemons of this user")
     .option(

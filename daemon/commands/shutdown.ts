@@ -6,7 +6,7 @@
 import { SkylineError } from "../../client/errors.ts";
 import { waitForExit } from "../process/process_exit.ts";
 import { EXIT } from "./exit_code.ts";
-import { print, printError } from "./output.ts";
+import { print, printableName, printError } from "./output.ts";
 import {
   daemonWithPid,
   endpointOfDaemon,
@@ -64,5 +64,5 @@ async function end(endpoint: string, timeoutMs: number): Promise<void> {
     return status;
   });
   await waitForExit(pid, giveUpAt - performance.now());
-  for (const { path } of databases) print(`Ended: ${path}\n`);
+  for (const { path } of databases) print(`Ended: ${printableName(path)}\n`);
 }

@@ -17,6 +17,7 @@ export async function sqlTexts(
   file: string | undefined,
 ): Promise<string[]> {
   const texts = [...sql];
+  if (file === "") throw new UsageError("--file names no file");
   if (file !== undefined) texts.push(await readSql(file));
   if (texts.length === 0 || texts.some((text) => text.trim() === "")) {
     throw new UsageError(

@@ -17,7 +17,7 @@ import { type OpenLog, openLog } from "../process/log.ts";
 import { obstacleNamed } from "../process/obstacle.ts";
 import type { Daemon } from "../server/daemon.ts";
 import { EXIT, exitCodeOfSignal } from "./exit_code.ts";
-import { tell } from "./output.ts";
+import { printableName, tell } from "./output.ts";
 
 const WINDOWS = Deno.build.os === "windows";
 
@@ -48,7 +48,8 @@ export async function start(config: DaemonConfig): Promise<number> {
 }
 
 function servingText({ path, endpoint, created }: Daemon["databases"][number]): string {
-  return `${created ? `Created ${path}\n` : ""}Serving ${path} at ${endpoint}\n`;
+  const name = printableName(path);
+  return `${created ? `Created ${name}\n` : ""}Serving ${name} at ${endpoint}\n`;
 }
 
 /** @throws {SkylineError} `CANNOT_OPEN` where so few are left that the runtime itself would fail some time, without a word. */

@@ -10,7 +10,7 @@ import type {
   Distribution,
   Distributions,
 } from "../../client/protocol.ts";
-import { printable } from "./output.ts";
+import { printable, printableName } from "./output.ts";
 import { countText, durationText, latencyText, sizeText } from "./quantities.ts";
 
 /** Connections that are listed of each database; a page of 240 would hide the rest. */
@@ -52,7 +52,7 @@ function databaseText(database: DatabaseStatus): string {
   const { writes, groups, failures, queued } = database;
   const { last_minute: { count, sum } } = database.group_size;
   const lately = count === 0 ? "" : ` (lately ${(sum / count).toFixed(1)} in one)`;
-  return `\n${printable(database.path)}\n` + section([
+  return `\n${printableName(database.path)}\n` + section([
     ["state", stateText(database)],
     ["endpoint", database.endpoint],
     ["revision", countText(database.rev)],

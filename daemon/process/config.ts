@@ -103,6 +103,7 @@ export function daemonConfig(
   };
   const pipe = read(options.pipe, "pipe");
   const logFile = read(options.logFile, "log-file").value;
+  if (logFile === "") throw new UsageError("--log-file names no file");
   if (files.length === 0) {
     throw new UsageError("No database file is named", "skylinedb-daemon start FILE");
   }

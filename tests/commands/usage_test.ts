@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };
-import { Folder, run } from "./command_line.ts";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { Folder, Foreground, run } from "./command_line.ts";
+
+const MAIN = fileURLToPath(new URL("../../daemon/main.ts", import.meta.url));
 
 /** A command line that cannot be understood, and what is said of it. */
 const MISTAKES: readonly [string[], RegExp][] = [
@@ -25,11 +29,23 @@ const MISTAKES: readonly [string[], RegExp][] = [
     /^error: --timeout takes a time .* not "5 s"\n/,
   ],
   [["exec", "a.db", "--file", "missing.sql"], /^error: --file: cannot read missing.sql: \S.*\n$/],
+  [["exec", "a.db", "--file", ""], /^error: --file names no file\n$/],
+  [["a.db", "--log-file", ""], /^error: --log-file names no file\n$/],
+  [["help", "stauts"], /^(.*\n)+error: unknown command 'stauts'\n$/],
+  ...["start", "status", "shutdown", "ping", "endpoint"].map((command): [string[], RegExp] => [
+    [command, ""],
+    /^error: The name of a database file is empty\n$/,
+  ]),
+  ...["exec", "query"].map((command): [string[], RegExp] => [
+    [command, "", "select 1"],
+    /^error: The name of a database file is empty\n$/,
+  ]),
   [["shutdown", "a.db", "--all"], /^error: --all and FILE exclude one another\n/],
 ];
 
 for (const [args, said] of MISTAKES) {
-  Deno.test(`the command line says what is wrong, exit code 2, when given: ${args.join(" ")}`, async () => {
+  const words = args.map((word) => word || '""').join(" ");
+  Deno.test(`the command line says what is wrong, exit code 2, when given: ${words}`, async () => {
     const { code, stdout, stderr } = await run(args);
     assert.match(stderr, said);
     assert.equal(stdout, "");
@@ -85,4 +101,53 @@ Deno.test("a command that needs a daemon names the one that starts it when none 
   }
   Deno.writeTextFileSync(file, "");
   assert.equal((await run(["ping", file])).code, 4);
+});
+
+Deno.test({
+  name: "the command line refuses arguments that are not UTF-8, and takes U+FFFD itself",
+  ignore: Deno.build.os !== "linux", // where others do not show what was typed
+  fn: async () => {
+    await using folder = new Folder();
+    const file = folder.file("app.db");
+    assert.equal((await run(["start", file, "--background"])).code, 0);
+    const typed = (word: string, ...args: string[]) =>
+      new Deno.Command("bash", {
+        args: [
+          "-c",
+          `exec "$0" run -A --quiet --v8-flags=--expose-gc "$@" ${word}`,
+          ...[Deno.execPath(), MAIN, ...args],
+        ],
+        cwd: folder.path,
+        stdin: "null",
+      }).output();
+    const wrong = [
+      await typed("$'x\\xff.db'", "start"),
+      await typed("$'x\\xff.db'", "status"),
+      await typed("$'create table t\\xff (a)'", "exec", file),
+    ];
+    for (const { code, stderr } of wrong) {
+      assert.match(new TextDecoder().decode(stderr), /^error: An argument is not UTF-8: "/);
+      assert.equal(code, 2);
+    }
+    assert.equal((await typed("$'create table \"\\uFFFD\" (a)'", "exec", file)).code, 0);
+    const { stdout } = await run(["query", file, "select name from sqlite_schema", "--csv"]);
+    assert.match(stdout, /^name\n.*\uFFFD\n/s);
+    const names = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
+    assert.ok(names.every((name) => name.startsWith("app.db")), names.join());
+  },
+});
+
+Deno.test({
+  name: "start, status and shutdown print a name with control characters on one line, without them",
+  ignore: Deno.build.os === "windows", // where no name has any
+  fn: async () => {
+    await using folder = new Folder();
+    const file = folder.file("new\nline\x1b[31m.db");
+    const shown = join(folder.path, "new\\x0aline\\x1b[31m.db");
+    await using daemon = new Foreground(["start", file]);
+    await daemon.ready(file);
+    assert.ok((await run(["status", file])).stdout.includes(`\n${shown}\n`));
+    assert.equal((await run(["shutdown", file])).stdout, `Ended: ${shown}\n`);
+    assert.match((await daemon.ended()).stdout, /^Created .*\nServing .* at .*\n$/);
+  },
 });
