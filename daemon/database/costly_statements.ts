@@ -15,7 +15,7 @@ import type { Write } from "./write.ts";
 export type Caution = number;
 
 /** What is looked at of a statement. */
-type Looked = Pick<Statement, "sql" | "isLong" | "isSeenCheap">;
+type Looked = Pick<Statement, "sql" | "isLong" | "isSeenCheap" | "isBlind">;
 
 /** Remembers by SQL text, for as many statements as were used last. */
 export class CostlyStatements {
@@ -40,11 +40,13 @@ export class CostlyStatements {
 
   /**
    * How a statement is to be stepped. On a large file, which may not be in memory, one that is new is not known to be cheap:
-   * a single step of it may read all of the file before it looks at the clock.
+   * a single step of it may read all of the file before it looks at the clock. On a small one, which somebody may have forged,
+   * only what never looks at it is not known to end.
    */
   cautionWith(statement: Looked): Caution {
     const marked = this.#cautionOf(statement.sql);
-    if (marked > 0 || !this.#isLarge || statement.isSeenCheap) return marked;
+    if (marked > 0 || statement.isSeenCheap) return marked;
+    if (!this.#isLarge) return statement.isBlind ? 1 : 0;
     if (statement.isLong) {
       // So that the next is not begun in a group, which would have to begin anew.
       this.mark(statement.sql);
@@ -87,6 +89,7 @@ export class CostlyStatements {
 
   /** A run of a statement was cheap, or it was not: SQL that differs in its values alone is likely to be the same. */
   noteRun(statement: Looked, isCheap: boolean): void {
+    statement.isBlind = false;
     if (!this.#isLarge || statement.isLong || isCheap && statement.isSeenCheap) return;
     statement.isSeenCheap = isCheap;
     const shape = shapeOf(statement.sql);

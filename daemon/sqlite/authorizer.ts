@@ -94,6 +94,11 @@ export function namesOwn(sql: string): boolean {
   return sql.toLowerCase().includes(OWN_PREFIX.slice(0, -1));
 }
 
+/** Whether an action writes to the daemon's own tables. */
+export function writesOwn(action: number, first: () => string | null): boolean {
+  return WRITES.has(action) && isOwn(first());
+}
+
 /**
  * Somebody made a trigger on the daemon's own table: it would do as it likes, as the daemon's own statements do. One that only
  * reads could do so for ever. The action of a foreign key has no name: it is known by what it writes.
@@ -101,10 +106,11 @@ export function namesOwn(sql: string): boolean {
 function ownRefusal(
   action: number,
   table: () => string | null,
-  fromSchema: boolean,
+  { fromSchema, besideOwn }: Circumstances,
 ): string | null {
-  if (fromSchema) return FROM_SCHEMA;
-  if (!WRITES.has(action) || isOwn(table()) || table()?.startsWith("sqlite_")) return null;
+  const isWrite = WRITES.has(action);
+  if (fromSchema && (isWrite || besideOwn)) return FROM_SCHEMA;
+  if (!isWrite || !besideOwn || isOwn(table()) || table()?.startsWith("sqlite_")) return null;
   return FROM_SCHEMA;
 }
 
@@ -114,10 +120,17 @@ const FROM_SCHEMA =
 /** What a statement is answered that {@link namesOwn}. */
 export const NAMES_OWN = `a CREATE or ALTER that holds "${OWN_PREFIX.slice(0, -1)}" is not allowed`;
 
+/** What else is known of an action. */
+export interface Circumstances {
+  /** A trigger, a view or a subquery after FROM asks for it. */
+  readonly fromSchema?: boolean;
+  /** The statement {@link writesOwn}. */
+  readonly besideOwn?: boolean;
+}
+
 /**
  * Why `principal` may not do an action; `null` if it may. `first`, `second` and `schema` are SQLite's third to fifth
- * arguments of the callback: for most actions a table or an index, a table, and `main` or `temp`. `fromSchema`: a trigger, a
- * view or a subquery after FROM asks for it, which the daemon's own statements do not have.
+ * arguments of the callback: for most actions a table or an index, a table, and `main` or `temp`.
  */
 export function refusal(
   principal: Principal,
@@ -125,9 +138,9 @@ export function refusal(
   first: () => string | null,
   second: () => string | null,
   schema: () => string | null,
-  fromSchema = false,
+  circumstances: Circumstances = {},
 ): string | null {
-  if (principal === "own") return ownRefusal(action, first, fromSchema);
+  if (principal === "own") return ownRefusal(action, first, circumstances);
   if (action === SELECT || action === RECURSIVE) return null;
   if (principal === "vacuum") {
     return action === ATTACH && first() !== "" ? "VACUUM INTO is not allowed" : null;

@@ -12,6 +12,7 @@ import {
   namesOwn,
   type Principal,
   refusal,
+  writesOwn,
 } from "./authorizer.ts";
 import { IOERR_WRITE, RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
@@ -60,6 +61,7 @@ export class Connection {
   #last: Statement | undefined;
   #refusal: string | null = null;
   #changesSchema = false;
+  #writesOwn = false;
   /** Of the statement that was prepared last. */
   #nature = new Nature();
   #isClosed = false;
@@ -92,7 +94,9 @@ export class Connection {
         this.hasAnalyzed ||= makesStatistics(action, firstText);
         this.#changesSchema ||= changesSchema(action);
         this.#nature.note(action, firstText, secondText);
-        const reason = refusal(this.principal, action, ...texts, by !== null);
+        this.#writesOwn ||= writesOwn(action, firstText);
+        const circumstances = { fromSchema: by !== null, besideOwn: this.#writesOwn };
+        const reason = refusal(this.principal, action, ...texts, circumstances);
         this.#refusal ??= reason;
         return reason === null ? RESULT.OK : SQLITE_DENY;
       } catch {
@@ -170,6 +174,7 @@ export class Connection {
   prepareNext(script: Script, options: { persistent?: boolean } = {}): Statement | null {
     this.#refusal = null;
     this.#changesSchema = false;
+    this.#writesOwn = false;
     this.#nature = new Nature();
     const text = script.bytes.subarray(script.at);
     const out = new BigUint64Array(2);

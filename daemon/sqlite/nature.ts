@@ -18,6 +18,8 @@ const LONG = new Set([
   ANALYZE,
   DROP_VTABLE,
 ]);
+/** The part of these that never looks at the clock, nor, but for a count, whether it is interrupted. */
+const BLIND = new Set([DROP_INDEX, DROP_TABLE, DROP_VTABLE]);
 const LONG_PRAGMAS = new Set(["integrity_check", "quick_check", "foreign_key_check", "optimize"]);
 
 /**
@@ -35,6 +37,7 @@ export class Nature {
   /** Size of values, in bytes, up to which none of its functions takes long; Infinity for most. */
   quickUpTo = Infinity;
   #isLong = false;
+  #isBlind = false;
   #counts = false;
   /** Tables of which rows are deleted, whichever they are. */
   readonly #cleared = new Set<string | null>();
@@ -45,6 +48,14 @@ export class Nature {
    */
   get isLong(): boolean {
     return this.#isLong || this.#cleared.size > 0;
+  }
+
+  /**
+   * Whether a single step of it may walk through a table without ever looking at the clock. In a file that somebody forged that
+   * may have no end, however small the file is.
+   */
+  get isBlind(): boolean {
+    return this.#isBlind || this.#cleared.size > 0;
   }
 
   /** Notes an action; `first` and `second` are SQLite's third and fourth argument of the callback. */
@@ -61,10 +72,11 @@ export class Nature {
       case READ:
         // A condition asks for columns; count(*) asks for the table alone.
         if (this.#cleared.size > 0) this.#cleared.delete(first());
-        if (this.#counts) this.#isLong ||= second() === "";
+        if (this.#counts && second() === "") this.#isLong = this.#isBlind = true;
         return;
       default:
         this.#isLong ||= LONG.has(action);
+        this.#isBlind ||= BLIND.has(action);
     }
   }
 

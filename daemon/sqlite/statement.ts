@@ -41,6 +41,8 @@ export class Statement {
   readonly isLong: boolean;
   /** Whether a run of it, or of SQL like it, was seen to be cheap on a large file. */
   isSeenCheap = false;
+  /** Whether a run of it may have no end: see {@link Nature.isBlind}. False once one was seen to end. */
+  isBlind: boolean;
   #names: string[] | undefined;
   #columnsJson: string | undefined;
   /** How often it had been prepared anew when they were read. */
@@ -51,13 +53,14 @@ export class Statement {
     connection: Connection,
     handle: StatementHandle,
     sql: string,
-    { quickUpTo, isLong }: Nature,
+    { quickUpTo, isLong, isBlind }: Nature,
   ) {
     this.#connection = connection;
     this.#handle = handle;
     this.sql = sql;
     this.quickUpTo = quickUpTo;
     this.isLong = isLong;
+    this.isBlind = isBlind;
     this.parameterCount = sqlite().sqlite3_bind_parameter_count(handle);
     this.readOnly = sqlite().sqlite3_stmt_readonly(handle) !== 0;
   }

@@ -6,7 +6,7 @@ const LARGE = LIMITS.largeFile.bytes;
 
 /** Nobody has seen it yet. */
 function fresh(sql: string, isLong = false) {
-  return { sql, isLong, isSeenCheap: false };
+  return { sql, isLong, isSeenCheap: false, isBlind: false };
 }
 
 function cautionWith(costly: CostlyStatements, sql: string): number {
@@ -72,6 +72,15 @@ Deno.test("CostlyStatements keeps what is long by its nature off the loop of a l
   assert.equal(costly.cautionWith(statement), 1);
   const write = { atomic: true, results: false, deadline: 0, units: 0 };
   assert.ok(costly.holds({ ...write, statements: [{ sql: statement.sql, params: [] }] }));
+});
+
+Deno.test("CostlyStatements takes what never looks at the clock off the loop of a small file until it was seen to end", () => {
+  const costly = new CostlyStatements();
+  const statement = { ...fresh("select count(*) from t", true), isBlind: true };
+  assert.equal(costly.cautionWith(statement), 1);
+  assert.equal(costly.cautionWith(statement), 1);
+  costly.noteRun(statement, true);
+  assert.equal(costly.cautionWith(statement), 0);
 });
 
 Deno.test("CostlyStatements asks for the file's size once a second", () => {

@@ -10,6 +10,7 @@ import {
   type ForgedFile,
   type Frame,
   log,
+  MAZE,
   PAGE_BYTES,
   pageOf,
   root,
@@ -145,6 +146,7 @@ const SERVED: readonly ForgedFile[] = [
     const page = pageOf(file, "deep");
     view.setUint32((page - 1) * PAGE_BYTES + 8, page);
   }),
+  { ...MAZE, short: true },
   log("a log of pages far away", () => [[2 ** 31, 2 ** 32 - 2, EMPTY]]),
   log(
     "a log that makes the file huge",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   changesSchema,
+  type Circumstances,
   isPassedOver,
   namesOwn,
   type Principal,
@@ -150,17 +151,19 @@ Deno.test("namesOwn() finds the daemon's names in any case, and the one whose FT
 
 Deno.test("refusal() lets no trigger or foreign key of a file act for the daemon's own statements", () => {
   const nothing = () => null;
-  const from = (action: number, fromSchema: boolean, table: string) =>
-    refusal("own", action, () => table, nothing, () => "main", fromSchema);
+  const from = (action: number, circumstances: Circumstances, table = "t") =>
+    refusal("own", action, () => table, nothing, () => "main", circumstances);
   for (const action of [DELETE, INSERT, UPDATE]) {
-    assert.match(from(action, true, "_skylinedb_keys")!, /trigger/);
-    assert.match(from(action, false, "t")!, /foreign key/);
+    assert.match(from(action, { fromSchema: true }, "_skylinedb_keys")!, /trigger/);
+    assert.match(from(action, { besideOwn: true })!, /foreign key/);
+    assert.equal(from(action, {}), null);
     for (const table of ["_skylinedb_keys", "_SKYLINEDB_clients", "sqlite_master"]) {
-      assert.equal(from(action, false, table), null);
+      assert.equal(from(action, { besideOwn: true }, table), null);
     }
   }
   for (const action of [SELECT, READ, FUNCTION, RECURSIVE]) {
-    assert.match(from(action, true, "t")!, /trigger/);
-    assert.equal(from(action, false, "t"), null);
+    assert.match(from(action, { fromSchema: true, besideOwn: true })!, /trigger/);
+    assert.equal(from(action, { fromSchema: true }), null);
+    assert.equal(from(action, { besideOwn: true }), null);
   }
 });
