@@ -41,12 +41,12 @@ export class CostlyStatements {
   /**
    * How a statement is to be stepped. On a large file, which may not be in memory, one that is new is not known to be cheap:
    * a single step of it may read all of the file before it looks at the clock. On a small one, which somebody may have forged,
-   * only what never looks at it is not known to end.
+   * only what never looks at it is not known to end: that is no reason to wait where there is no place off the loop.
    */
-  cautionWith(statement: Looked): Caution {
+  cautionWith(statement: Looked, wouldWait = false): Caution {
     const marked = this.#cautionOf(statement.sql);
     if (marked > 0 || statement.isSeenCheap) return marked;
-    if (!this.#isLarge) return statement.isBlind ? 1 : 0;
+    if (!this.#isLarge) return statement.isBlind && !wouldWait ? 1 : 0;
     if (statement.isLong) {
       // So that the next is not begun in a group, which would have to begin anew.
       this.mark(statement.sql);

@@ -68,7 +68,7 @@ export function driveInline<T>(
         if (clock.now - since > LIMITS.stepInlineMs) drive.costly.mark(statement.sql);
         throw new NotInline();
       }
-      if (drive.costly.cautionWith(statement) > 0) throw new NotInline();
+      if (cautionOf(statement, drive) > 0) throw new NotInline();
       const started = clock.now;
       try {
         row = stepUntil(statement, drive, started + LIMITS.stepInlineMs);
@@ -85,6 +85,10 @@ export function driveInline<T>(
     next = execution.next(row);
   }
   return next.value;
+}
+
+function cautionOf(statement: Statement, { costly, slots = WRITE_SLOTS }: Drive): Caution {
+  return costly.cautionWith(statement, statement.isBlind && slots.isFull);
 }
 
 function stepUntil(
@@ -201,7 +205,7 @@ class StatementSteps {
     this.#drive = drive;
     this.#caution = standsAlone(statement.sql)
       ? Infinity
-      : Math.max(drive.costly.cautionWith(statement), leastCaution(drive));
+      : Math.max(cautionOf(statement, drive), leastCaution(drive));
   }
 
   async step(): Promise<boolean> {

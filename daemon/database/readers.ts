@@ -170,7 +170,8 @@ export class Readers {
       reader = this.#takeLast(clock.now) ?? this.#take();
       rev = reader.rev ?? reader.beginSnapshot(clock.now);
       const { connection } = reader;
-      const drive = { connection, costly: this.#costly, deadline: query.deadline };
+      const { deadline } = query;
+      const drive = { connection, costly: this.#costly, slots: this.#slots, deadline };
       const execution = executeQuery(connection, query.sql, query.params);
       const untilMs = clock.now + LIMITS.stepInlineMs;
       const { columns, rows } = driveInline(execution, drive, clock, untilMs);

@@ -55,9 +55,14 @@ export class Room {
     this.#reserved = reserved;
   }
 
+  /** Whether there is no place now. */
+  isFull(isFirst: boolean): boolean {
+    return this.#free <= (isFirst ? 0 : this.#reserved);
+  }
+
   /** Takes a place if there is one. */
   take(isFirst: boolean): boolean {
-    if (this.#free <= (isFirst ? 0 : this.#reserved)) return false;
+    if (this.isFull(isFirst)) return false;
     this.#free--;
     return true;
   }
@@ -110,9 +115,14 @@ export class Semaphore {
     this.#room = room;
   }
 
+  /** Whether one would have to wait now. */
+  get isFull(): boolean {
+    return this.#free === 0 || this.#room.isFull(this.#count === 0);
+  }
+
   /** Enters if there is room at once. */
   tryAcquire(): boolean {
-    if (this.#free === 0 || !this.#room.take(this.#count === 0)) return false;
+    if (this.isFull || !this.#room.take(this.#count === 0)) return false;
     this.#free--;
     this.#count++;
     return true;

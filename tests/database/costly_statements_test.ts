@@ -78,6 +78,7 @@ Deno.test("CostlyStatements takes what never looks at the clock off the loop of 
   const costly = new CostlyStatements();
   const statement = { ...fresh("select count(*) from t", true), isBlind: true };
   assert.equal(costly.cautionWith(statement), 1);
+  assert.equal(costly.cautionWith(statement, true), 0, "where it would have to wait");
   assert.equal(costly.cautionWith(statement), 1);
   costly.noteRun(statement, true);
   assert.equal(costly.cautionWith(statement), 0);
