@@ -119,6 +119,7 @@ Deno.test({
         ],
         cwd: folder.path,
         stdin: "null",
+        signal: AbortSignal.timeout(30_000),
       }).output();
     const wrong = [
       await typed("$'x\\xff.db'", "start"),
