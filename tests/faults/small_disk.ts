@@ -46,7 +46,9 @@ export class SmallDisk implements AsyncDisposable {
       stderr: "piped",
     }).spawn();
     const disk = new SmallDisk(holder, folder);
-    const { value } = await holder.stdout.getReader().read();
+    const reader = holder.stdout.getReader();
+    const { value } = await reader.read();
+    reader.releaseLock();
     if (value !== undefined) return disk;
     const said = await new Response(holder.stderr).text();
     await disk.#end();
@@ -90,6 +92,7 @@ export class SmallDisk implements AsyncDisposable {
   }
 
   async #end(): Promise<void> {
+    await this.#holder.stdout.cancel();
     await this.#holder.stdin.close().catch(() => {});
     await this.#holder.status;
     rmSync(this.folder, { recursive: true, force: true });

@@ -6,9 +6,10 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { sleep, until } from "../e2e/daemon_case.ts";
+import { until } from "../e2e/daemon_case.ts";
 
 const ATTACH_MS_MAX = 10_000;
+const END_MS_MAX = 5_000;
 
 /** Why strace cannot be used here; `undefined` where it can. */
 export async function whyNoTrace(): Promise<string | undefined> {
@@ -76,10 +77,9 @@ export class Trace implements AsyncDisposable {
     } catch {
       // It ended with the process that it traced.
     }
-    const killing = sleep(5_000).then(() => "late");
-    if (await Promise.race([this.#child.status, killing]) !== "late") return;
-    this.#child.kill("SIGKILL");
+    const killing = setTimeout(() => this.#child.kill("SIGKILL"), END_MS_MAX);
     await this.#child.status;
+    clearTimeout(killing);
   }
 
   /** Ends it, and removes what it wrote. */
