@@ -118,3 +118,19 @@ for (const [what, trigger] of READING) {
     assert.equal((await it.client.ask(INSERT)).rev, 2);
   });
 }
+
+daemonTest("a start that refuses a file leaves it as it was, and nothing beside it", async (it) => {
+  await it.exec("create table t(a)");
+  await it.client.ask({ type: "Shutdown" });
+  await it.daemon.child.status;
+  const { folder, file } = it.daemon;
+  const harm = "begin update t set a = 'harmed'; end";
+  elsewhere(
+    file,
+    `pragma journal_mode = delete; create trigger harm after update on _skylinedb_clients ${harm}`,
+  );
+  const before = [Deno.readFileSync(file), Deno.statSync(file).mtime];
+  await assert.rejects(it.daemon.restart(), /DROP TRIGGER/);
+  assert.deepEqual([Deno.readFileSync(file), Deno.statSync(file).mtime], before);
+  assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["app.db"]);
+});
