@@ -127,8 +127,10 @@ Deno.test({
       await typed("$'create table t\\xff (a)'", "exec", file),
     ];
     for (const { code, stderr } of wrong) {
-      assert.match(new TextDecoder().decode(stderr), /^error: An argument is not UTF-8: "/);
-      assert.equal(code, 2);
+      // From source older runtimes refuse them before the program has a say; not in the executable.
+      const said = new TextDecoder().decode(stderr).split("\n")[0];
+      assert.match(said, /^error: (An argument is not UTF-8: "|invalid UTF-8 was detected)/);
+      assert.notEqual(code, 0);
     }
     assert.equal((await typed("$'create table \"\\uFFFD\" (a)'", "exec", file)).code, 0);
     const { stdout } = await run(["query", file, "select name from sqlite_schema", "--csv"]);
