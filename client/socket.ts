@@ -18,7 +18,8 @@ const ABSENT_MS_MAX = 250;
  * Connects to an endpoint, or, where nobody listens there any more, to the one in its place.
  *
  * @param timeoutMs milliseconds that it may take; 0: no bound.
- * @throws {SkylineError} `NOT_RUNNING`, `NO_PERMISSION`, `TIMEOUT`, `TOO_MANY_CONNECTIONS`.
+ * @throws {SkylineError} `NOT_RUNNING`, `NO_PERMISSION`, `TIMEOUT`, `TOO_MANY_CONNECTIONS`; `CANNOT_OPEN` where this process may
+ * open no more files.
  */
 export async function openSocket(endpoint: string, timeoutMs: number): Promise<Socket> {
   try {
@@ -100,6 +101,19 @@ function connectError(endpoint: string, cause: NodeJS.ErrnoException): SkylineEr
         "NO_PERMISSION",
         `The system refuses this user the connection to ${endpoint}`,
         { cause },
+      );
+    case "EMFILE":
+    case "ENFILE":
+      return new SkylineError(
+        "CANNOT_OPEN",
+        `Cannot connect to ${endpoint}: ${
+          cause.code === "EMFILE" ? "this process" : "the system"
+        } has as many files open as it may (${cause.code})`,
+        {
+          cause,
+          retry: "safe",
+          hint: "Close files and connections, or raise the limit: ulimit -n",
+        },
       );
     case "EBUSY":
     case "EAGAIN":
