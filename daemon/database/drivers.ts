@@ -71,7 +71,7 @@ export function driveInline<T>(
       if (cautionOf(statement, drive) > 0) throw new NotInline();
       const started = clock.now;
       try {
-        row = stepUntil(statement, drive, started + LIMITS.stepInlineMs);
+        row = stepUntil(statement, drive, started + LIMITS.stepInlineMs, false);
       } finally {
         clock.now = performance.now();
         // Even if it hardly looked at the clock: an FTS5 rebuild is 11 operations.
@@ -95,20 +95,22 @@ function stepUntil(
   statement: Statement,
   { connection, costly }: Drive,
   untilMs: number,
+  looksOften: boolean,
 ): boolean {
-  const { quickUpTo } = statement;
-  connection.clock.until = untilMs;
+  const { quickUpTo, isSteep } = statement;
+  const { clock } = connection;
+  clock.until = untilMs;
+  clock.looksOften = looksOften || isSteep;
+  connection.valueBytesMax = quickUpTo;
   try {
-    return quickUpTo < Infinity
-      ? connection.warily(quickUpTo, () => statement.step())
-      : statement.step();
+    return statement.step();
   } catch (error) {
     const isTooBig = error instanceof SqliteError && error.primary === RESULT.TOOBIG;
     if (isTooBig && quickUpTo < Infinity) costly.mark(statement.sql, Infinity);
     else if (!isInterrupt(error)) throw error;
     throw new NotInline();
   } finally {
-    connection.clock.until = Infinity;
+    clock.until = Infinity;
   }
 }
 
@@ -129,39 +131,35 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
   let turnAt = started + LIMITS.stepInlineMs;
   const all = new Map<string, StatementSteps>();
   let current: StatementSteps | undefined;
-  try {
-    let next = execution.next();
-    while (!next.done) {
-      if (next.value === null) {
-        await rest();
-        next = execution.next(true);
-        continue;
-      }
-      if (current?.statement !== next.value) current = stepsOf(next.value, drive, all);
-      let row: boolean;
-      try {
-        if (performance.now() > turnAt) {
-          await rest();
-          turnAt = performance.now() + LIMITS.stepInlineMs;
-        }
-        checkTime(drive);
-        row = await current.step();
-      } catch (error) {
-        next = execution.throw(error);
-        continue;
-      }
-      if (!row) {
-        current.endRun();
-        current = undefined;
-      }
-      next = execution.next(row);
+  let next = execution.next();
+  while (!next.done) {
+    if (next.value === null) {
+      await rest();
+      next = execution.next(true);
+      continue;
     }
-    // Not before: were a mark dropped, another run of the same SQL would try inline, fail, and begin all anew.
-    for (const steps of all.values()) steps.judge();
-    return next.value;
-  } finally {
-    drive.connection.clock.looksOften = false;
+    if (current?.statement !== next.value) current = stepsOf(next.value, drive, all);
+    let row: boolean;
+    try {
+      if (performance.now() > turnAt) {
+        await rest();
+        turnAt = performance.now() + LIMITS.stepInlineMs;
+      }
+      checkTime(drive);
+      row = await current.step();
+    } catch (error) {
+      next = execution.throw(error);
+      continue;
+    }
+    if (!row) {
+      current.endRun();
+      current = undefined;
+    }
+    next = execution.next(row);
   }
+  // Not before: were a mark dropped, another run of the same SQL would try inline, fail, and begin all anew.
+  for (const steps of all.values()) steps.judge();
+  return next.value;
 }
 
 /** Those of this SQL, which go on where it was run before. */
@@ -232,11 +230,11 @@ class StatementSteps {
 
   #stepInline(): boolean {
     const { statement } = this;
-    const { connection, costly } = this.#drive;
-    connection.clock.looksOften = this.#caution > 0;
+    const { costly } = this.#drive;
     const started = performance.now();
+    const untilMs = started + LIMITS.stepInlineMs;
     try {
-      return stepUntil(statement, this.#drive, started + LIMITS.stepInlineMs);
+      return stepUntil(statement, this.#drive, untilMs, this.#caution > 0);
     } catch (error) {
       if (error instanceof NotInline) costly.mark(statement.sql, raised(this.#caution));
       throw error;

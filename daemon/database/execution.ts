@@ -312,7 +312,7 @@ function* runStatement(
     // At once: an unreset RETURNING would make the RELEASE and the COMMIT fail.
     statement.reset();
     statement.clearBindings();
-    connection.principal = "own";
+    connection.endRun();
   }
 }
 

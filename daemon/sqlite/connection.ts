@@ -16,6 +16,7 @@ import {
 } from "./authorizer.ts";
 import { IOERR_WRITE, RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
+import { SchemaCalls } from "./schema_calls.ts";
 import { Script } from "./script.ts";
 import { Nature } from "./nature.ts";
 import { Statement } from "./statement.ts";
@@ -64,6 +65,8 @@ export class Connection {
   #writesOwn = false;
   /** Of the statement that was prepared last. */
   #nature = new Nature();
+  readonly #schemaCalls = new SchemaCalls(this);
+  #valueBytesMax = 0;
   #isClosed = false;
 
   /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
@@ -138,7 +141,7 @@ export class Connection {
     lib.sqlite3_extended_result_codes(this.#handle, 1);
     databaseConfig(this.#handle, DBCONFIG_DEFENSIVE, 1);
     databaseConfig(this.#handle, DBCONFIG_TRUSTED_SCHEMA, 0);
-    lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, VALUE_BYTES_MAX);
+    this.valueBytesMax = Infinity;
     lib.sqlite3_limit(this.#handle, LIMIT_ATTACHED, 0);
     lib.sqlite3_set_authorizer(this.#handle, this.#authorizer.pointer, null);
   }
@@ -172,10 +175,11 @@ export class Connection {
    * @throws {SqliteError}
    */
   prepareNext(script: Script, options: { persistent?: boolean } = {}): Statement | null {
+    if (this.principal !== "own") this.#schemaCalls.refresh();
     this.#refusal = null;
     this.#changesSchema = false;
     this.#writesOwn = false;
-    this.#nature = new Nature();
+    this.#nature = new Nature(this.#schemaCalls.tables);
     const text = script.bytes.subarray(script.at);
     const out = new BigUint64Array(2);
     const outBytes = new Uint8Array(out.buffer);
@@ -259,22 +263,28 @@ export class Connection {
     }
   }
 
-  /** Runs a step without values larger than `bytesMax`, which fail with SQLITE_TOOBIG, and looks at the clock more often. */
-  warily<T>(bytesMax: number, step: () => T): T {
-    const lib = sqlite();
-    lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, bytesMax);
-    this.clock.lookOften();
-    try {
-      return step();
-    } finally {
-      lib.sqlite3_limit(this.#handle, LIMIT_LENGTH, VALUE_BYTES_MAX);
-      this.clock.go();
-    }
+  /**
+   * No step may meet a value larger than so many bytes: it fails with SQLITE_TOOBIG. Infinity for the largest that there are,
+   * which {@link Connection.endRun} sets again.
+   */
+  set valueBytesMax(bytes: number) {
+    const limit = Math.min(bytes, VALUE_BYTES_MAX);
+    if (limit === this.#valueBytesMax) return;
+    this.#valueBytesMax = limit;
+    sqlite().sqlite3_limit(this.#handle, LIMIT_LENGTH, limit);
+  }
+
+  /** A client's statement has come to its end: nothing that it needed holds any more. */
+  endRun(): void {
+    this.principal = "own";
+    this.valueBytesMax = Infinity;
+    this.clock.looksOften = false;
   }
 
   /** Runs `work`, whose steps are off the loop, without the inline clock. */
   async offLoop<T>(work: () => Promise<T>): Promise<T> {
     this.clock.stop();
+    this.valueBytesMax = Infinity;
     try {
       return await work();
     } finally {
@@ -340,6 +350,7 @@ export class Connection {
   }
 
   #finalizeCached(): void {
+    this.#schemaCalls.close();
     for (const statement of this.#cache.values()) statement.finalize();
     this.#cache.clear();
     this.#lastSql = this.#last = undefined;

@@ -4,9 +4,18 @@
  * @module
  */
 
+import { CallCosts } from "./call_costs.ts";
+import type { TableCalls } from "./schema_calls.ts";
+
 // Action codes, https://sqlite.org/c3ref/c_alter_table.html
-const CREATE_INDEX = 1, DELETE = 9, DROP_INDEX = 10, DROP_TABLE = 11, PRAGMA = 19, READ = 20;
-const ALTER_TABLE = 26, REINDEX = 27, ANALYZE = 28, DROP_VTABLE = 30, FUNCTION = 31;
+const CREATE_INDEX = 1, DELETE = 9, DROP_INDEX = 10, DROP_TABLE = 11, INSERT = 18, PRAGMA = 19;
+const READ = 20,
+  UPDATE = 23,
+  ALTER_TABLE = 26,
+  REINDEX = 27,
+  ANALYZE = 28,
+  DROP_VTABLE = 30,
+  FUNCTION = 31;
 
 /** What goes through a whole table, or is one long operation. */
 const LONG = new Set([
@@ -22,25 +31,32 @@ const LONG = new Set([
 const BLIND = new Set([DROP_INDEX, DROP_TABLE, DROP_VTABLE]);
 const LONG_PRAGMAS = new Set(["integrity_check", "quick_check", "foreign_key_check", "optimize"]);
 
-/**
- * Functions whose time grows with the product of two values' sizes, and which neither an interrupt nor the progress handler
- * reaches: the size in bytes up to which a call takes at most 10 ms.
- */
-const QUICK_UP_TO: ReadonlyMap<string, number> = new Map([
-  ...["trim", "ltrim", "rtrim", "unhex"].map((name) => [name, 2 * 1024] as const),
-  ...["like", "glob"].map((name) => [name, 4 * 1024] as const),
-  ...["instr", "replace", "json_patch", "jsonb_patch"].map((name) => [name, 32 * 1024] as const),
-]);
-
 /** Collects what the authorizer is asked about one statement. */
 export class Nature {
-  /** Size of values, in bytes, up to which none of its functions takes long; Infinity for most. */
-  quickUpTo = Infinity;
+  readonly #tables: ReadonlyMap<string, TableCalls>;
+  readonly #calls = new CallCosts();
+  /** What was added of a table's calls. */
+  readonly #added = new Set<CallCosts>();
   #isLong = false;
   #isBlind = false;
   #counts = false;
   /** Tables of which rows are deleted, whichever they are. */
   readonly #cleared = new Set<string | null>();
+
+  /** `tables` are those that have calls of their own. */
+  constructor(tables: ReadonlyMap<string, TableCalls> = new Map()) {
+    this.#tables = tables;
+  }
+
+  /** Size of values, in bytes, up to which none of its calls takes long; Infinity for most. */
+  get quickUpTo(): number {
+    return this.#calls.quickUpTo;
+  }
+
+  /** Whether a few of its operations may take long, though none of its values is larger. */
+  get isSteep(): boolean {
+    return this.#calls.isSteep;
+  }
 
   /**
    * Whether a single step of it may go through a whole table without looking at the clock: a DELETE of all rows, a count of
@@ -64,16 +80,19 @@ export class Nature {
       case FUNCTION:
         return this.#noteFunction(second()?.toLowerCase() ?? "");
       case PRAGMA:
-        this.#isLong ||= LONG_PRAGMAS.has(first()?.toLowerCase() ?? "");
+        if (LONG_PRAGMAS.has(first()?.toLowerCase() ?? "")) this.#noteCheck();
         return;
+      case INSERT:
+      case UPDATE:
+        return this.#noteTable(first, "writing");
       case DELETE:
         this.#cleared.add(first());
-        return;
+        return this.#noteTable(first, "writing");
       case READ:
         // A condition asks for columns; count(*) asks for the table alone.
         if (this.#cleared.size > 0) this.#cleared.delete(first());
         if (this.#counts && second() === "") this.#isLong = this.#isBlind = true;
-        return;
+        return this.#noteTable(first, "reading");
       default:
         this.#isLong ||= LONG.has(action);
         this.#isBlind ||= BLIND.has(action);
@@ -82,6 +101,24 @@ export class Nature {
 
   #noteFunction(name: string): void {
     this.#counts ||= name === "count";
-    this.quickUpTo = Math.min(this.quickUpTo, QUICK_UP_TO.get(name) ?? Infinity);
+    this.#calls.add(name);
+  }
+
+  /** It evaluates what all tables have. */
+  #noteCheck(): void {
+    this.#isLong = true;
+    for (const { writing } of this.#tables.values()) this.#add(writing);
+  }
+
+  #noteTable(name: () => string | null, kind: keyof TableCalls): void {
+    if (this.#tables.size === 0) return;
+    const calls = this.#tables.get(name() ?? "")?.[kind];
+    if (calls) this.#add(calls);
+  }
+
+  #add(calls: CallCosts): void {
+    if (this.#added.has(calls)) return;
+    this.#added.add(calls);
+    this.#calls.addAll(calls);
   }
 }

@@ -35,8 +35,10 @@ export class Statement {
   readonly parameterCount: number;
   /** Whether it cannot write to the database file. */
   readonly readOnly: boolean;
-  /** Size of values, in bytes, up to which none of its functions takes long; Infinity for most. */
+  /** Size of values, in bytes, up to which none of its calls takes long; Infinity for most. */
   readonly quickUpTo: number;
+  /** Whether a few of its operations may take long all the same. */
+  readonly isSteep: boolean;
   /** Whether it takes long by its nature where there is much: see {@link Nature}. */
   readonly isLong: boolean;
   /** Whether a run of it, or of SQL like it, was seen to be cheap on a large file. */
@@ -53,14 +55,15 @@ export class Statement {
     connection: Connection,
     handle: StatementHandle,
     sql: string,
-    { quickUpTo, isLong, isBlind }: Nature,
+    nature: Nature,
   ) {
     this.#connection = connection;
     this.#handle = handle;
     this.sql = sql;
-    this.quickUpTo = quickUpTo;
-    this.isLong = isLong;
-    this.isBlind = isBlind;
+    this.quickUpTo = nature.quickUpTo;
+    this.isSteep = nature.isSteep;
+    this.isLong = nature.isLong;
+    this.isBlind = nature.isBlind;
     this.parameterCount = sqlite().sqlite3_bind_parameter_count(handle);
     this.readOnly = sqlite().sqlite3_stmt_readonly(handle) !== 0;
   }

@@ -35,14 +35,9 @@ export class StepClock {
     sqlite().sqlite3_progress_handler(this.#handle, operations, handler, null);
   }
 
-  /** Looks at it as it did before {@link StepClock.stop} or {@link StepClock.lookOften}. */
+  /** Looks at it as it did before {@link StepClock.stop}. */
   go(): void {
     this.#look(this.#looksOften ? OPERATIONS_OFTEN : OPERATIONS);
-  }
-
-  /** Looks at it often, until {@link StepClock.go}. */
-  lookOften(): void {
-    this.#look(OPERATIONS_OFTEN);
   }
 
   /**

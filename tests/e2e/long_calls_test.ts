@@ -59,6 +59,48 @@ daemonTest(
   twoFiles,
 );
 
+const LONG_TEXTS = ["x".repeat(30_000), "y".repeat(30_000) + "x"];
+const TRIMMED = "length(trim(a, b))";
+
+/** Where a table calls a function by itself, and what is asked of it, which takes 0.5 s or more. */
+const IN_SCHEMA: readonly (readonly [name: string, schema: readonly string[], asked: string])[] = [
+  ["a CHECK", [`create table t(a, b, check (${TRIMMED} = 0))`], "insert"],
+  ["a stored column", [`create table t(a, b, c as (${TRIMMED}) stored)`], "insert"],
+  ["a generated column", [`create table t(a, b, c as (${TRIMMED}))`], "select sum(c) from t"],
+  ["an index", ["create table t(a, b)", `create index i on t(${TRIMMED})`], "insert"],
+  [
+    "a part of a table",
+    ["create table t(a, b)", `create index i on t(a) where ${TRIMMED} = 1`],
+    "insert",
+  ],
+];
+
+for (const [name, schema, asked] of IN_SCHEMA) {
+  daemonTest(`A long call in ${name} holds nobody else`, async (it) => {
+    await it.exec(...schema);
+    const insert = {
+      type: "ExecBatch",
+      stmts: [{ sql: "insert into t(a, b) values (?, ?)", params: LONG_TEXTS }],
+    };
+    if (asked !== "insert") assert.equal((await it.client.ask(insert)).status, "ok");
+    await assertHoldsNobody(it, name, (mark) => {
+      if (asked !== "insert") return { type: "Query", sql: `${asked} ${mark}` };
+      const [{ sql, params }] = insert.stmts;
+      return { ...insert, stmts: [{ sql: `${sql} ${mark}`, params }] };
+    });
+  }, twoFiles);
+}
+
+daemonTest("Many calls in one row hold nobody else", async (it) => {
+  await it.exec("create table t(a)");
+  await it.exec(`insert into t values (${text(15_000_000)})`);
+  const calls = Array.from({ length: 40 }, () => "length(upper(a))").join();
+  await assertHoldsNobody(it, "40 calls", (mark) => ({
+    type: "Query",
+    sql: `select ${calls} from t ${mark}`,
+  }));
+}, twoFiles);
+
 /** 1 KB of SQL that SQLite expands to a million selects before it runs anything: half a minute, and gigabytes, unbounded. */
 const DOUBLED = [
   "with c0 as (select 1)",
