@@ -13,7 +13,7 @@ import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import type { Writer } from "./commit.ts";
 import { cannotOpen } from "./database_file.ts";
 import { ExactlyOnce } from "./exactly_once.ts";
-import { isBusy } from "./failures.ts";
+import { isBusy, isShortage } from "./failures.ts";
 import { FileWatch } from "./file_watch.ts";
 import { openConnection } from "./open_connection.ts";
 import { createOwnTables, inspectOwnTables, type OwnTables, SELECT_MARK } from "./own_tables.ts";
@@ -106,7 +106,10 @@ export function closeWriter({ connection, transaction, once }: Writer): void {
 /** Why the database at `path` cannot be opened, when `error` is SQLite's; any other error as it is. */
 export function openError(path: string, error: unknown): unknown {
   if (isBusy(error)) return openBusy(path);
-  return error instanceof SqliteError ? cannotOpen(path, ...reasonOf(error, path)) : error;
+  if (!(error instanceof SqliteError)) return error;
+  const failure = cannotOpen(path, ...reasonOf(error, path));
+  if (!isShortage(error)) return failure;
+  return new SkylineError(failure.code, failure.message, { hint: failure.hint, retry: "safe" });
 }
 
 /**

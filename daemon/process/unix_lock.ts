@@ -11,7 +11,7 @@ import { lockDatabase } from "./database_lock.ts";
 import { cString, type FileFacts, fileFacts, isSameFile, look } from "./file_identity.ts";
 import { type Holder, holderText, parseHolder } from "./holder.ts";
 import { libc, openDescriptor } from "./libc.ts";
-import { reasonAndHint } from "./obstacle.ts";
+import { obstacleNamed, reasonAndHint } from "./obstacle.ts";
 import type { InstanceLock } from "./single_instance.ts";
 import { prepareRuntimeFolder } from "./runtime_folder.ts";
 
@@ -45,7 +45,8 @@ class UnixLock implements InstanceLock {
   }
 
   tell(holder: Holder): void {
-    if (this.#notice.isThere) return this.#notice.write(holder);
+    // Where there is no room it is tried again the next time.
+    if (this.#notice.isThere) return void this.#notice.write(holder);
     const notice = Notice.post(this.key, holder);
     if (!notice) return;
     this.#notice.remove();
@@ -84,17 +85,21 @@ class Notice {
       return null;
     }
     const notice = new Notice(path, descriptor);
-    notice.write(holder);
-    return notice;
+    if (notice.write(holder)) return notice;
+    notice.remove();
+    const { reason, hint } = obstacleNamed("ENOSPC")!;
+    throw new SkylineError("CANNOT_OPEN", `Cannot write the file ${path}: ${reason}`, { hint });
   }
 
-  /** Writes where it is served, unless that is written. */
-  write(holder: Holder): void {
-    if (holder.endpoint === this.#endpoint) return;
-    this.#endpoint = holder.endpoint;
+  /** Writes where it is served, unless that is written; false where there is no room for it, and none of it is there. */
+  write(holder: Holder): boolean {
+    if (holder.endpoint === this.#endpoint) return true;
     const bytes = new TextEncoder().encode(holderText(holder));
     libc().ftruncate(this.#descriptor, 0n);
-    libc().pwrite(this.#descriptor, bytes, BigInt(bytes.length), 0n);
+    const isWritten = libc().pwrite(this.#descriptor, bytes, BigInt(bytes.length), 0n) ===
+      BigInt(bytes.length);
+    if (isWritten) this.#endpoint = holder.endpoint;
+    return isWritten;
   }
 
   /** Whether others find it. It takes 1 µs. */

@@ -8,6 +8,7 @@ import { homedir } from "node:os";
 import { basename, isAbsolute, join } from "node:path";
 import process from "node:process";
 import { SkylineError } from "../../client/errors.ts";
+import { reasonAndHint } from "../process/obstacle.ts";
 import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
 
 /**
@@ -91,7 +92,7 @@ export function unpackedLibrary(packed: string): string {
 
 /** Has `use` load the library from a folder that is there for that moment alone. */
 export function withUnpackedLibrary<T>(packed: string, use: (path: string) => T): T {
-  const folder = Deno.makeTempDirSync({ prefix: "skylinedb-" });
+  const folder = temporaryFolder();
   try {
     const path = join(folder, basename(packed, PACKED));
     unpack(packed, path);
@@ -125,6 +126,17 @@ const LIBRARY_HINT =
 
 function cannotLoad(what: string, hint: string): SkylineError {
   return new SkylineError("CANNOT_OPEN", `Cannot load SQLite: ${what}`, { hint });
+}
+
+function temporaryFolder(): string {
+  try {
+    return Deno.makeTempDirSync({ prefix: "skylinedb-" });
+  } catch (error) {
+    throw cannotLoad(
+      `it cannot be unpacked into the temporary folder: ${reasonAndHint(error).reason}`,
+      "Name a folder that this user may write to by TMPDIR.",
+    );
+  }
 }
 
 const PACKED = ".gz";

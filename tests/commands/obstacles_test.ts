@@ -1,5 +1,6 @@
 /** What is in the way of a start, and that it says so. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Program, source } from "../daemon_fixture.ts";
 import { SmallDisk, whyNoSmallDisk } from "../faults/small_disk.ts";
@@ -201,5 +202,22 @@ diskTest(
       /missing\.so, which does not exist$/,
       /^hint: Correct it/,
     );
+  },
+);
+
+const hasSession = Deno.build.os === "linux" && existsSync(`/run/user/${Deno.uid()}`);
+
+diskTest(
+  "start says that the disk is full when it cannot tell others where it serves",
+  'cat /dev/zero > filler || true; mount --bind "$1" /tmp',
+  async (start) => {
+    if (hasSession) return; // what tells is elsewhere then
+    const folder = Deno.makeTempDirSync({ dir: "/var/tmp", prefix: "skylinedb-commands-" });
+    try {
+      const refused = await start(join(folder, "app.db"));
+      assertRefused(refused, /^error: Cannot write the file .*: the disk is full$/, /^hint: Free/);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
   },
 );

@@ -49,3 +49,19 @@ daemonTest("A daemon without descriptors says so, goes on, and takes all again",
   assert.deepEqual((await client.ask(query)).rows, [[1]]);
   await connecting[Symbol.asyncDispose]();
 }, { ignore: !hasPrlimit });
+
+daemonTest(
+  "A file that was closed as unused is opened again once there are descriptors",
+  async (it) => {
+    await it.exec("create table t(a)");
+    await until(async () => !(await it.status()).open);
+    await limitDescriptors(it, firstFree(it));
+    const write = { type: "ExecBatch", stmts: [{ sql: "insert into t values (1)" }] };
+    const refused = await it.client.ask(write);
+    assert.deepEqual([refused.code, refused.retry], ["CANNOT_OPEN", "safe"]);
+    assert.match(refused.message, /as many files open as it may/);
+    await limitDescriptors(it, 1_024);
+    assert.equal((await it.client.ask(write)).status, "ok");
+  },
+  { ignore: !hasPrlimit, args: ["--close-idle", "100ms"] },
+);
