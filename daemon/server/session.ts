@@ -224,7 +224,11 @@ export class Session implements Caller, UnreadHolder {
         this.traffic.receivedBytes += bytes.length;
         this.#decoder.push(bytes);
         this.#handleAll();
-        if (performance.now() - this.arrivedAt > LIMITS.handleMs) await RESTS.next();
+        // Where it held the loop others go first; answers that are sent meanwhile make room.
+        for (let at = this.arrivedAt; performance.now() - at > LIMITS.handleMs; this.#handleAll()) {
+          await RESTS.next();
+          at = performance.now();
+        }
         if (this.#isHeld()) await new Promise<void>((resolve) => this.#readOn = resolve);
       }
     } catch (error) {

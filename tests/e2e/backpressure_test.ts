@@ -172,6 +172,18 @@ daemonTest("Session does not read further when its answers are not fetched", asy
   await sent;
 }, { ignore: Deno.build.os === "windows" });
 
+daemonTest("Session answers all of a burst that is longer than it may be at once", async (it) => {
+  // Each is new SQL, so that they hold the loop for a while, and 10 MB of answers wait at once.
+  const query = (id: number) =>
+    `{"type":"Query","sql":"select hex(zeroblob(10000)) as a${id}","id":${id}}`;
+  for (let round = 0; round < 5; round++) {
+    it.client.sendBytes(frames(500, query));
+    const answered = new Set<number>();
+    for (let i = 0; i < 500; i++) answered.add((await it.client.next())?.id);
+    assert.equal(answered.size, 500);
+  }
+});
+
 /** A connection that reads nothing by itself, and has sent queries of 8 MB each. */
 async function silentClient(it: DaemonCase, queries: number): Promise<Deno.UnixConn> {
   const silent = await Deno.connect({ transport: "unix", path: it.daemon.endpoint });
