@@ -1,6 +1,7 @@
 /** What other programs do to the daemon's own tables while it serves the file. */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
+import { connect } from "../../mod.ts";
 import { daemonTest, until } from "./daemon_case.ts";
 
 const INSERT = { type: "ExecBatch", stmts: [{ sql: "insert into t values ('whole')" }] };
@@ -133,4 +134,27 @@ daemonTest("a start that refuses a file leaves it as it was, and nothing beside 
   await assert.rejects(it.daemon.restart(), /DROP TRIGGER/);
   assert.deepEqual([Deno.readFileSync(file), Deno.statSync(file).mtime], before);
   assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["app.db"]);
+});
+
+daemonTest("a client goes on whose row another program has changed, beside others", async (it) => {
+  await using forged = await connect(it.daemon.file);
+  await using other = await connect(it.daemon.file);
+  await forged.exec("create table t(a)");
+  await other.run("insert into t values (1)");
+  await forged.run("insert into t values (2)", [], { key: "k" });
+  await it.daemon.kill();
+  elsewhere(
+    it.daemon.file,
+    `update _skylinedb_clients set answers = x'00' where client = (select min(client) from _skylinedb_clients where client <> '');
+     update _skylinedb_keys set answer = x'00' where key = 'k'`,
+  );
+  await it.daemon.restart();
+  const again = forged.run("insert into t values (2)", [], { key: "k", timeoutMs: 1_000 });
+  await Promise.all([
+    assert.rejects(again, { code: "OUTCOME_UNKNOWN" }),
+    ...[3, 4].map((v) => other.run("insert into t values (?)", [v])),
+    forged.run("insert into t values (5)"),
+  ]);
+  const values = await other.values("select a from t order by a");
+  assert.deepEqual(values, [[1], [2], [3], [4], [5]]);
 });
