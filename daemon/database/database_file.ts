@@ -46,7 +46,7 @@ export function existingFile(path: string): string {
 function realPath(path: string, missing: (absolute: string) => void): string {
   const absolute = resolve(path);
   try {
-    refuse(absolute, unfitPath(absolute) ?? unfitName(basename(absolute)));
+    refuse(absolute, unfitName(basename(absolute)) ?? unfitPath(absolute));
     const info = statOrNull(absolute);
     if (info === null) missing(absolute);
     else checkFile(absolute, info);

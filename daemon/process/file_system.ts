@@ -156,6 +156,9 @@ function driveType(root: string): number {
   return kernel32().GetDriveTypeW(wideString(root));
 }
 
+/** A last name that Windows takes for a device, in whatever folder and whatever comes behind a dot. */
+const DEVICE = /\\(CON|PRN|AUX|NUL|(?:COM|LPT)[1-9\u00b9\u00b2\u00b3]) *(?:\.[^\\]*)?$/i;
+
 /**
  * Why no database can be served at an absolute Windows path. It is not touched, unless it names a drive, whose type
  * `driveType` tells: a server that is away would be waited for.
@@ -174,6 +177,17 @@ export function unfitWindowsPath(
   }
   if (/^\\\\[^?.\\]/.test(plain)) return unfit("it is on a network drive");
   const drive = /^[A-Za-z]:/.exec(plain)?.[0];
+  const rest = drive === undefined ? plain : plain.slice(drive.length);
+  if (rest.includes(":")) {
+    return unfit(
+      "behind a colon Windows takes a name for a stream of another file",
+      "Give it a name without a colon, such as app.db",
+    );
+  }
+  const device = DEVICE.exec(rest)?.[1];
+  if (device !== undefined) {
+    return unfit(`Windows takes ${device} for a device`, "Give it another name, such as app.db");
+  }
   if (drive !== undefined && driveType(`${drive}\\`) === DRIVE_REMOTE) {
     return unfit(`${drive} is a network drive`);
   }

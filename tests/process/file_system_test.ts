@@ -135,6 +135,19 @@ Deno.test("unfitWindowsPath() asks the system about a drive", () => {
   assert.equal(unfitWindowsPath(String.raw`\\?\Volume{4c1b02c1}\app.db`, driveType), null);
 });
 
+Deno.test("unfitWindowsPath() refuses streams of other files, and names of devices", () => {
+  const reasonOf = (path: string) => unfitWindowsPath(path, () => 3)?.reason;
+  for (const path of [String.raw`D:\a.db:x`, String.raw`\\?\D:\x\a.db:x:$DATA`, "D:/a.db:x"]) {
+    assert.match(reasonOf(path)!, /^behind a colon/, path);
+  }
+  for (const name of ["con", "NUL.db", "Com1", "lpt9.app.db", "aux .db"]) {
+    assert.match(reasonOf(`D:\\data\\${name}`)!, /for a device$/, name);
+  }
+  for (const name of ["console.db", "com10.db", "a.nul", "com0", "nul\\a.db"]) {
+    assert.equal(reasonOf(`D:\\data\\${name}`), undefined, name);
+  }
+});
+
 Deno.test("unfitFileSystem() takes the folder that tests are run in", () => {
   const folder = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "skylinedb-system-" }));
   try {
