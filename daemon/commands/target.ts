@@ -66,10 +66,23 @@ export async function startHint<T>(
   }
 }
 
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
 /** Why nobody listens for a file. */
 async function reasonOf(path: string): Promise<SkylineError> {
   const moved = movedAway(path);
   if (moved) return moved;
+  if (isFolder(path)) {
+    return new SkylineError("NOT_RUNNING", `No daemon serves ${path}: it is a folder`, {
+      hint: "Name a database file in it, such as app.db",
+    });
+  }
   const { findInstance, findStranger } = await import("../process/single_instance.ts");
   let holder: Holder | null = null;
   let stranger: LockOwner | null = null;

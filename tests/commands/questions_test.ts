@@ -46,3 +46,16 @@ Deno.test("endpoint prints the same for every spelling of an existing file", asy
   assert.match(stdout, /^\S*[\\/](skylinedb-)?[0-9a-f]{16}(\.sock)?\n$/);
   assert.equal((await run(["endpoint", "./app.db"], { cwd: folder.path })).stdout, stdout);
 });
+
+Deno.test("commands say that a folder is none of a daemon's files, and not how to start one", async () => {
+  await using folder = new Folder();
+  for (const args of [["status"], ["ping"], ["shutdown"], ["query", "select 1"]]) {
+    const [command, ...others] = args;
+    const { code, stderr } = await run([command, folder.path, ...others]);
+    assert.equal(
+      stderr,
+      `error: No daemon serves ${folder.path}: it is a folder\nhint: Name a database file in it, such as app.db\n`,
+    );
+    assert.equal(code, 4);
+  }
+});
