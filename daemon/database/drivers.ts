@@ -6,10 +6,11 @@
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import { Preparation } from "../sqlite/preparation.ts";
 import type { Statement } from "../sqlite/statement.ts";
 import { type Caution, type CostlyStatements, raised } from "./costly_statements.ts";
-import { type Execution, standsAlone } from "./execution.ts";
-import { gone, timeout } from "./failures.ts";
+import { type Execution, standsAlone, type Step } from "./execution.ts";
+import { checkWanted, interruptible, isInterrupt } from "./interruptible.ts";
 import type { Semaphore } from "./semaphore.ts";
 import { WRITE_SLOTS } from "./slow_steps.ts";
 import { rest } from "./turn.ts";
@@ -54,6 +55,10 @@ export function driveInline<T>(
   let current: Statement | undefined;
   let since = 0;
   while (!next.done) {
+    if (next.value instanceof Preparation) {
+      next = prepareInline(next.value, execution, drive, clock);
+      continue;
+    }
     const statement = next.value;
     if (statement === null) {
       next = execution.next(true);
@@ -91,6 +96,39 @@ function cautionOf(statement: Statement, { costly, slots = WRITE_SLOTS }: Drive)
   return costly.cautionWith(statement, statement.isBlind && slots.isFull);
 }
 
+/** Gives what comes next. */
+function prepareInline<T>(
+  preparation: Preparation,
+  execution: Execution<T>,
+  drive: Drive,
+  clock: Clock,
+): IteratorResult<Step, T> {
+  try {
+    prepareUntil(preparation, drive, clock.now, LIMITS.stepInlineMs);
+  } catch (error) {
+    return execution.throw(error);
+  } finally {
+    clock.now = performance.now();
+  }
+  return execution.next(true);
+}
+
+function prepareUntil(
+  preparation: Preparation,
+  { connection }: Drive,
+  now: number,
+  ms: number,
+): void {
+  connection.clock.until = now + ms;
+  try {
+    preparation.within(ms);
+  } catch (error) {
+    throw isInterrupt(error) ? new NotInline() : error;
+  } finally {
+    connection.clock.until = Infinity;
+  }
+}
+
 function stepUntil(
   statement: Statement,
   { connection, costly }: Drive,
@@ -103,7 +141,7 @@ function stepUntil(
   clock.looksOften = looksOften || isSteep;
   connection.valueBytesMax = quickUpTo;
   try {
-    return statement.step();
+    return statement.stepWithin(LIMITS.stepInlineMs);
   } catch (error) {
     const isTooBig = error instanceof SqliteError && error.primary === RESULT.TOOBIG;
     if (isTooBig && quickUpTo < Infinity) costly.mark(statement.sql, Infinity);
@@ -112,10 +150,6 @@ function stepUntil(
   } finally {
     clock.until = Infinity;
   }
-}
-
-function isInterrupt(error: unknown): boolean {
-  return error instanceof SqliteError && error.primary === RESULT.INTERRUPT;
 }
 
 /**
@@ -138,6 +172,10 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
       next = execution.next(true);
       continue;
     }
+    if (next.value instanceof Preparation) {
+      next = await prepareBeside(next.value, execution, drive);
+      continue;
+    }
     if (current?.statement !== next.value) current = stepsOf(next.value, drive, all);
     let row: boolean;
     try {
@@ -145,7 +183,7 @@ export async function driveBeside<T>(execution: Execution<T>, drive: Drive): Pro
         await rest();
         turnAt = performance.now() + LIMITS.stepInlineMs;
       }
-      checkTime(drive);
+      checkWanted(drive);
       row = await current.step();
     } catch (error) {
       next = execution.throw(error);
@@ -178,9 +216,35 @@ function stepsOf(
   return steps;
 }
 
-function checkTime({ deadline, signal }: Drive): void {
-  if (performance.now() >= deadline) throw timeout();
-  if (signal?.aborted) throw gone(signal);
+/** Gives what comes next. Off the loop it goes where it turns out to take long. */
+async function prepareBeside<T>(
+  preparation: Preparation,
+  execution: Execution<T>,
+  drive: Drive,
+): Promise<IteratorResult<Step, T>> {
+  try {
+    checkWanted(drive);
+    try {
+      prepareUntil(preparation, drive, performance.now(), LIMITS.stepCheapMs);
+    } catch (error) {
+      if (!(error instanceof NotInline)) throw error;
+      await prepareOffLoop(preparation, drive);
+    }
+  } catch (error) {
+    return execution.throw(error);
+  }
+  return execution.next(true);
+}
+
+async function prepareOffLoop(preparation: Preparation, drive: Drive): Promise<void> {
+  const slots = drive.slots ?? WRITE_SLOTS;
+  await slots.acquire(drive);
+  try {
+    checkWanted(drive);
+    await interruptible(drive, () => preparation.offLoop(), () => false);
+  } finally {
+    slots.release();
+  }
 }
 
 /** The steps of all runs of a statement in one drive beside the loop. */
@@ -257,43 +321,12 @@ class StatementSteps {
     await slots.acquire(this.#drive);
     const started = performance.now();
     try {
-      checkTime(this.#drive);
-      return await this.#stepInterruptibly();
+      checkWanted(this.#drive);
+      return await interruptible(this.#drive, () => this.statement.stepOffLoop(), (row) => row);
     } finally {
       slots.release();
       const isCheap = this.#noteTime(started) < LIMITS.stepCheapMs;
       this.#cheapInARow = isCheap ? this.#cheapInARow + 1 : 0;
-    }
-  }
-
-  async #stepInterruptibly(): Promise<boolean> {
-    const { connection, deadline, signal } = this.#drive;
-    let interrupted = false;
-    let ended = false;
-    const interrupt = () => {
-      // On Deno 2.6 a timer that is due may run although it was cleared, and would interrupt whatever comes next, for ever.
-      if (ended) return;
-      interrupted = true;
-      connection.interrupt();
-      clearTimeout(timer); // the deadline's, if this came before it
-      // Again, until the step ends: one that comes before the other thread has entered SQLite is lost.
-      timer = setTimeout(interrupt, LIMITS.interruptAgainMs);
-    };
-    let timer = setTimeout(interrupt, Math.max(0, deadline - performance.now()));
-    signal?.addEventListener("abort", interrupt);
-    const givenUp = () => signal?.aborted ? gone(signal) : timeout();
-    try {
-      const row = await connection.offLoop(() => this.statement.stepOffLoop());
-      // An interrupt that came after the step would end the statement's next one; the end of a statement clears it.
-      if (row && interrupted) throw givenUp();
-      return row;
-    } catch (error) {
-      throw interrupted && isInterrupt(error) ? givenUp() : error;
-    } finally {
-      // Before anything else runs on the connection: one that finds no step would end the next.
-      ended = true;
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", interrupt);
     }
   }
 }

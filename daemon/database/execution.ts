@@ -1,6 +1,6 @@
 /**
- * Executing statements, step by step. An execution is a generator that yields each statement that is to be stepped and
- * is given whether there was a row: so the same execution can be driven inline or off the loop (`drivers.ts`).
+ * Executing statements, step by step. An execution is a generator that yields each statement that is to be prepared or stepped,
+ * and is given whether there was a row: so the same execution can be driven inline or off the loop (`drivers.ts`).
  *
  * @module
  */
@@ -11,16 +11,17 @@ import { Blocks, TooLongError } from "../process/blocks.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import { Preparation } from "../sqlite/preparation.ts";
 import { Script } from "../sqlite/script.ts";
 import { type BindValues, ParameterMismatchError, type Statement } from "../sqlite/statement.ts";
 import { answersFull, codeOf, isShortage } from "./failures.ts";
 import type { Write, WriteStatement } from "./write.ts";
 
-/**
- * Yields statements to step, is given whether there was a row, and ends with what came of it. It yields `null` before what takes
- * long in itself, so that others may go first.
- */
-export type Execution<T> = Generator<Statement | null, T, boolean>;
+/** A statement that is to be stepped or prepared; `null` before what takes long in itself, so that others may go first. */
+export type Step = Statement | Preparation | null;
+
+/** Yields what is to be done, is given whether there was a row, and ends with what came of it. */
+export type Execution<T> = Generator<Step, T, boolean>;
 
 /** What a write did, before it has a revision. */
 export interface Executed {
@@ -202,7 +203,7 @@ export function* executeQuery(
   try {
     const cached = connection.cached(sql);
     if (cached !== undefined) yield* runStatement(connection, cached, params, rows);
-    else yield* runFirst(connection, sql, prepareQuery(connection, sql), params, rows);
+    else yield* runFirst(connection, sql, yield* prepareQuery(connection, sql), params, rows);
     return { columns: rows.columns ?? "[]", rows: rows.end() };
   } catch (error) {
     rows.release();
@@ -210,9 +211,9 @@ export function* executeQuery(
   }
 }
 
-function prepareQuery(connection: Connection, sql: string): Statement {
+function* prepareQuery(connection: Connection, sql: string): Execution<Statement> {
   const script = new Script(sql);
-  const statement = prepareForClient(connection, script);
+  const statement = yield* prepareForClient(connection, script);
   if (statement === null) throw new SkylineError("SQL_ERROR", "the SQL is empty");
   if (!script.isBlank) {
     statement.finalize();
@@ -233,7 +234,7 @@ function* executeSql(
   const cached = connection.cached(sql);
   if (cached !== undefined) return yield* runStatement(connection, cached, params, rows);
   const script = new Script(sql);
-  const first = prepareForClient(connection, script);
+  const first = yield* prepareForClient(connection, script);
   if (first === null && script.isAtEnd) {
     throw new SkylineError("SQL_ERROR", "the SQL is empty");
   }
@@ -253,7 +254,7 @@ function* executeScript(
   first: Statement | null,
 ): Execution<number> {
   let changes = 0;
-  for (let statement = first;; statement = prepareForClient(connection, script)) {
+  for (let statement = first;; statement = yield* prepareForClient(connection, script)) {
     if (statement !== null) {
       changes += yield* runOnce(connection, statement, [], new RowCollector(false, 0));
     }
@@ -316,13 +317,18 @@ function* runStatement(
   }
 }
 
-function prepareForClient(connection: Connection, script: Script): Statement | null {
+function* prepareForClient(
+  connection: Connection,
+  script: Script,
+): Execution<Statement | null> {
   const isFirst = script.at === 0;
   // To prepare looks at no file: without this it would take the schema as it was before another program changed it.
   if (isFirst && isFixedByPrepare(script.rest)) connection.get(READ_SCHEMA);
   connection.principal = isFirst && isVacuum(script.rest) ? "vacuum" : "client";
   try {
-    return connection.prepareNext(script, { persistent: true });
+    const preparation = new Preparation(connection, script);
+    yield preparation;
+    return preparation.statement;
   } finally {
     connection.principal = "own";
   }

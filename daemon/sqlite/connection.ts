@@ -20,21 +20,20 @@ import { SchemaCalls } from "./schema_calls.ts";
 import { Script } from "./script.ts";
 import { Nature } from "./nature.ts";
 import { Statement } from "./statement.ts";
+import { StatementCache } from "./statement_cache.ts";
 import { StepClock } from "./step_clock.ts";
+import { type Outcome, type Preparable, prepareOffLoop, prepareWithin } from "./watched_calls.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
 
 // Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
 const OPEN_READONLY = 0x1, OPEN_READWRITE = 0x2, OPEN_CREATE = 0x4;
 const OPEN_NOMUTEX = 0x8000, OPEN_EXRESCODE = 0x2000000;
-const PREPARE_PERSISTENT = 1;
 const DBCONFIG_DEFENSIVE = 1010, DBCONFIG_TRUSTED_SCHEMA = 1017;
 const DBSTATUS_DEFERRED_FKS = 10;
 const LIMIT_LENGTH = 0, LIMIT_ATTACHED = 7;
 
 /** Longest text or blob, in bytes: over a frame's, so that what came in can be worked on, and far below memory. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
-/** A cached statement costs a few KB; an app has few different ones, or else caching is of no use. */
-const STATEMENTS_CACHED_MAX = 200;
 
 const AUTHORIZER = {
   parameters: ["pointer", "i32", "pointer", "pointer", "pointer", "pointer"],
@@ -56,10 +55,7 @@ export interface Prepared {
 export class Connection {
   readonly #handle: DatabaseHandle;
   readonly #authorizer: Deno.UnsafeCallback<typeof AUTHORIZER>;
-  readonly #cache = new Map<string, Statement>();
-  /** The one of the cache that was used last. */
-  #lastSql: string | undefined;
-  #last: Statement | undefined;
+  readonly #cache = new StatementCache();
   #refusal: string | null = null;
   #changesSchema = false;
   #writesOwn = false;
@@ -170,32 +166,32 @@ export class Connection {
   }
 
   /**
-   * Prepares the next statement of a script, and takes it; `null` where white space and comments are all.
+   * Prepares the next statement of a script, and takes it; `null` where white space and comments are all. It ends with
+   * SQLITE_INTERRUPT once it took `withinMs`; 0: it takes what it needs.
    *
    * @throws {SqliteError}
    */
-  prepareNext(script: Script, options: { persistent?: boolean } = {}): Statement | null {
+  prepareNext(script: Script, { persistent = false, withinMs = 0 } = {}): Statement | null {
+    return this.#prepared(script, prepareWithin(this.#preparable(script, persistent), withinMs));
+  }
+
+  /** {@link Connection.prepareNext} on another thread. Until it settles only {@link Connection.interrupt} may be called. */
+  async prepareNextOffLoop(script: Script): Promise<Statement | null> {
+    return this.#prepared(script, await prepareOffLoop(this.#preparable(script, true)));
+  }
+
+  #preparable(script: Script, persistent: boolean): Preparable {
     if (this.principal !== "own") this.#schemaCalls.refresh();
     this.#refusal = null;
     this.#changesSchema = false;
     this.#writesOwn = false;
     this.#nature = new Nature(this.#schemaCalls.tables);
-    const text = script.bytes.subarray(script.at);
-    const out = new BigUint64Array(2);
-    const outBytes = new Uint8Array(out.buffer);
-    sqlite().sqlite3_prepare_v3(
-      this.#handle,
-      text,
-      text.length,
-      options.persistent ? PREPARE_PERSISTENT : 0,
-      outBytes,
-      outBytes.subarray(8),
-    );
-    const code = this.resultCode;
+    return { database: this.#handle, text: script.bytes.subarray(script.at), persistent };
+  }
+
+  #prepared(script: Script, { handle, taken, code }: Outcome): Statement | null {
     if (code !== RESULT.OK) throw this.error(code);
-    const handle = Deno.UnsafePointer.create(out[0]);
-    const used = Number(out[1] - BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(text))));
-    const own = script.take(script.at + used);
+    const own = script.take(script.at + taken);
     if (this.#changesSchema && this.principal === "client" && namesOwn(own)) {
       sqlite().sqlite3_finalize(handle);
       throw new SqliteError(RESULT.AUTH, NAMES_OWN);
@@ -205,31 +201,12 @@ export class Connection {
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
   cached(sql: string): Statement | undefined {
-    // A batch has the same SQL over and over; to compare takes less than to hash.
-    if (sql === this.#lastSql) return this.#last;
-    const statement = this.#cache.get(sql);
-    if (statement !== undefined) this.#remember(sql, statement);
-    if (statement !== undefined && this.#cache.size === STATEMENTS_CACHED_MAX) {
-      this.#cache.delete(sql);
-      this.#cache.set(sql, statement);
-    }
-    return statement;
+    return this.#cache.get(sql);
   }
 
   /** Keeps a statement for {@link Connection.cached}; finalizes the one that was not used for longest. */
   cache(sql: string, statement: Statement): void {
-    if (this.#cache.size >= STATEMENTS_CACHED_MAX) {
-      const [oldestSql, oldest] = this.#cache.entries().next().value!;
-      this.#cache.delete(oldestSql);
-      oldest.finalize();
-    }
-    this.#cache.set(sql, statement);
-    this.#remember(sql, statement);
-  }
-
-  #remember(sql: string, statement: Statement): void {
-    this.#lastSql = sql;
-    this.#last = statement;
+    this.#cache.add(sql, statement);
   }
 
   /**
@@ -351,9 +328,7 @@ export class Connection {
 
   #finalizeCached(): void {
     this.#schemaCalls.close();
-    for (const statement of this.#cache.values()) statement.finalize();
     this.#cache.clear();
-    this.#lastSql = this.#last = undefined;
   }
 
   /**

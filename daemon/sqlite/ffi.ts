@@ -84,6 +84,12 @@ const SYMBOLS = {
     parameters: ["pointer", "buffer", "i32", "u32", "buffer", "buffer"],
     result: "void",
   },
+  sqlite3_prepare_v3_off_loop: {
+    name: "sqlite3_prepare_v3",
+    parameters: ["pointer", "buffer", "i32", "u32", "buffer", "buffer"],
+    result: "void",
+    nonblocking: true,
+  },
   sqlite3_step: { parameters: ["pointer"], result: "void" },
   sqlite3_step_off_loop: {
     name: "sqlite3_step",
@@ -91,6 +97,30 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  // Ours, in the library that is built: see tools/sqlite_watched.c.
+  skylinedb_initialize: { parameters: ["i32"], result: "i32", optional: true },
+  skylinedb_prepare: {
+    parameters: ["pointer", "buffer", "i32", "u32", "buffer", "i32"],
+    result: "void",
+    optional: true,
+  },
+  skylinedb_prepare_off_loop: {
+    name: "skylinedb_prepare",
+    parameters: ["pointer", "buffer", "i32", "u32", "buffer", "i32"],
+    result: "void",
+    nonblocking: true,
+    optional: true,
+  },
+  skylinedb_step: { parameters: ["pointer", "i32"], result: "void", optional: true },
+  skylinedb_step_off_loop: {
+    name: "skylinedb_step",
+    parameters: ["pointer", "i32"],
+    result: "i32",
+    nonblocking: true,
+    optional: true,
+  },
+  skylinedb_ended: { parameters: [], result: "i32", optional: true },
+
   sqlite3_reset: { parameters: ["pointer"], result: "void" },
   sqlite3_clear_bindings: { parameters: ["pointer"], result: "i32" },
   sqlite3_finalize: { parameters: ["pointer"], result: "void" },
@@ -119,10 +149,13 @@ const SYMBOLS = {
 export type Sqlite = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 /**
- * Memory that SQLite may have, of all databases together, in bytes: past it a statement fails with SQLITE_NOMEM. Only one that is
- * made to use memory comes near it: large values by the dozen, or 1 KB of SQL whose preparation doubles 20 times.
+ * Memory that SQLite may have, of all databases together, in bytes: past it a statement fails with SQLITE_NOMEM. Only what is
+ * made to use memory comes near it, such as large values by the dozen.
  */
 const HEAP_BYTES_MAX = 256n * 1024n * 1024n;
+
+/** Memory that one statement may take while it is prepared, in bytes: 100 KB of SQL, the longest that clients send, take some 5 MB. */
+export const COMPILE_BYTES_MAX: number = 32 * 1024 * 1024;
 
 let loaded: Sqlite | undefined;
 
@@ -138,6 +171,7 @@ export function sqlite(): Sqlite {
 function open({ path, origin }: Library): Sqlite {
   const load = (path: string) => {
     const symbols = openLibrary(path);
+    symbols.skylinedb_initialize?.(COMPILE_BYTES_MAX);
     symbols.sqlite3_hard_heap_limit64?.(HEAP_BYTES_MAX);
     return symbols;
   };

@@ -9,6 +9,7 @@ import { RESULT } from "./errors.ts";
 import { sqlite, type StatementHandle } from "./ffi.ts";
 import type { Nature } from "./nature.ts";
 import { addColumn, type BindValue, bindValue, columnJson, columnLength } from "./values.ts";
+import { stepOffLoop, stepWithin, withoutEndOfStep } from "./watched_calls.ts";
 
 /** How often a statement was prepared anew, for a change of the schema: https://sqlite.org/c3ref/c_stmtstatus_counter.html */
 const STATUS_REPREPARE = 5;
@@ -137,11 +138,24 @@ export class Statement {
   }
 
   /**
+   * {@link Statement.step}, which ends with SQLITE_INTERRUPT once it took `ms` to prepare the statement anew.
+   *
+   * @throws {SqliteError}
+   */
+  stepWithin(ms: number): boolean {
+    stepWithin(this.#handle, ms);
+    const code = this.#connection.resultCode;
+    return this.#stepped(
+      code === RESULT.ROW || code === RESULT.DONE ? code : withoutEndOfStep(code),
+    );
+  }
+
+  /**
    * {@link Statement.step} on another thread. Until it settles the connection must not be used, except for
    * {@link Connection.interrupt}.
    */
   async stepOffLoop(): Promise<boolean> {
-    return this.#stepped(await sqlite().sqlite3_step_off_loop(this.#handle));
+    return this.#stepped(await stepOffLoop(this.#handle));
   }
 
   #stepped(code: number): boolean {

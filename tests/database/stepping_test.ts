@@ -27,15 +27,16 @@ class SteppedConnection implements Disposable {
   #count = 0;
   #time = performance.now();
   readonly #now = performance.now;
-  readonly #step = Statement.prototype.step;
+  readonly #step = Statement.prototype.stepWithin;
 
   constructor() {
     this.connection.exec("create table t(v)");
     performance.now = () => this.#time += 0.01;
     const realStep = this.#step;
-    const stepped = (statement: Statement) => this.#stepInline(statement, realStep);
-    Statement.prototype.step = function () {
-      return stepped(this);
+    const stepped = (statement: Statement, ms: number) =>
+      this.#stepInline(statement, () => realStep.call(statement, ms));
+    Statement.prototype.stepWithin = function (ms) {
+      return stepped(this, ms);
     };
     const { connection } = this;
     const offLoop = connection.offLoop.bind(connection);
@@ -54,7 +55,7 @@ class SteppedConnection implements Disposable {
       this.#time += 6;
       throw new SqliteError(RESULT.INTERRUPT, "interrupted");
     }
-    const row = realStep.call(statement);
+    const row = realStep();
     if (fate === "long") this.#time += 6;
     return row;
   }
@@ -96,7 +97,7 @@ class SteppedConnection implements Disposable {
 
   [Symbol.dispose](): void {
     performance.now = this.#now;
-    Statement.prototype.step = this.#step;
+    Statement.prototype.stepWithin = this.#step;
     this.#temporary[Symbol.dispose]();
   }
 }

@@ -101,32 +101,6 @@ daemonTest("Many calls in one row hold nobody else", async (it) => {
   }));
 }, twoFiles);
 
-/** 1 KB of SQL that SQLite expands to a million selects before it runs anything: half a minute, and gigabytes, unbounded. */
-const DOUBLED = [
-  "with c0 as (select 1)",
-  ...Array.from(
-    { length: 20 },
-    (_, i) => `c${i + 1} as (select * from c${i} union all select * from c${i})`,
-  ),
-].join() + " select count(*) from c20";
-
-daemonTest(
-  "Query and ExecBatch that are expensive to prepare end for lack of memory",
-  async (it) => {
-    for (
-      const request of [{ type: "Query", sql: DOUBLED }, {
-        type: "ExecBatch",
-        stmts: [{ sql: DOUBLED }],
-      }]
-    ) {
-      const answer = await it.client.ask(request);
-      assert.deepEqual([answer.sqlite_code, answer.retry], ["SQLITE_NOMEM", "safe"]);
-      await it.exec("create table if not exists t(a)", "insert into t values (1)");
-    }
-    assert.deepEqual(await it.rows("select count(*) from t"), [[2]]);
-  },
-);
-
 daemonTest("Functions give large values what they give small ones", async (it) => {
   assert.deepEqual(
     await it.rows(

@@ -1,0 +1,53 @@
+/**
+ * Prepared statements that are kept for the next time.
+ *
+ * @module
+ */
+import type { Statement } from "./statement.ts";
+
+/** A cached statement costs a few KB; an app has few different ones, or else caching is of no use. */
+const STATEMENTS_CACHED_MAX = 200;
+
+/** Statements of one connection by their SQL: those that were used last. */
+export class StatementCache {
+  readonly #cache = new Map<string, Statement>();
+  /** The one that was used last. */
+  #lastSql: string | undefined;
+  #last: Statement | undefined;
+
+  /** That of this very SQL, most recently used from now on; `undefined` if there is none. */
+  get(sql: string): Statement | undefined {
+    // A batch has the same SQL over and over; to compare takes less than to hash.
+    if (sql === this.#lastSql) return this.#last;
+    const statement = this.#cache.get(sql);
+    if (statement !== undefined) this.#remember(sql, statement);
+    if (statement !== undefined && this.#cache.size === STATEMENTS_CACHED_MAX) {
+      this.#cache.delete(sql);
+      this.#cache.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** Keeps one; finalizes the one that was not used for longest. */
+  add(sql: string, statement: Statement): void {
+    if (this.#cache.size >= STATEMENTS_CACHED_MAX) {
+      const [oldestSql, oldest] = this.#cache.entries().next().value!;
+      this.#cache.delete(oldestSql);
+      oldest.finalize();
+    }
+    this.#cache.set(sql, statement);
+    this.#remember(sql, statement);
+  }
+
+  #remember(sql: string, statement: Statement): void {
+    this.#lastSql = sql;
+    this.#last = statement;
+  }
+
+  /** Finalizes all. */
+  clear(): void {
+    for (const statement of this.#cache.values()) statement.finalize();
+    this.#cache.clear();
+    this.#lastSql = this.#last = undefined;
+  }
+}

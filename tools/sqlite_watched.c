@@ -1,0 +1,186 @@
+/*
+** SQLite with calls of our own, for what it would do on the caller's thread for as long as it likes.
+**
+** Preparing a statement asks nobody whether to go on: a common table expression or a view that names another one twice, 20 of
+** them in a row, or a generated column that does, is a million parts of 1 KB of SQL. All of it allocates memory. So here an
+** allocation fails once the call has taken too long or too much, or is interrupted; SQLite ends the call as it does where
+** memory is short. That holds only while SQL is parsed and compiled (db->pParse), also where a step prepares anew after a
+** change of the schema, or ALTER TABLE parses all views. Where memory is short while a statement runs, SQLite undoes the whole
+** transaction: on a connection that only reads, that would end the snapshot which other statements hold. There it is let be.
+**
+** The source of SQLite is part of this file, for its state is not to be had from outside.
+*/
+#include "sqlite3.c"
+
+/* A look at the clock for so many allocations: some 5 microseconds. */
+#define WATCHED_CALLS 64
+
+/* Why a call was ended. */
+#define ENDED_BY_TIME 1   /* or by sqlite3_interrupt */
+#define ENDED_BY_BYTES 2
+
+/* A call that is watched. */
+typedef struct Watch Watch;
+struct Watch {
+  sqlite3 *db;
+  sqlite3_int64 nanoseconds;  /* that it may take, from the first look at the clock; negative: until interrupted */
+  sqlite3_int64 until;        /* 0 before that look */
+  sqlite3_int64 bytes;
+  unsigned calls;
+  int ended;
+};
+
+static sqlite3_mem_methods unwatched;
+
+/* That one call may take to compile SQL. */
+static sqlite3_int64 bytesMax;
+
+/* That of the last call that was given a time: of one thread, the one that may not wait. */
+static int lastEnded;
+
+/* The call that this thread is in. */
+#ifdef _WIN32
+static DWORD watchSlot;
+static Watch *watching(void){
+  DWORD error = GetLastError();  /* TlsGetValue resets it */
+  Watch *watch = (Watch*)TlsGetValue(watchSlot);
+  SetLastError(error);
+  return watch;
+}
+static void setWatching(Watch *watch){
+  TlsSetValue(watchSlot, watch);
+}
+static sqlite3_int64 nanosecondsNow(void){
+  LARGE_INTEGER frequency, count;
+  QueryPerformanceFrequency(&frequency);
+  QueryPerformanceCounter(&count);
+  return (sqlite3_int64)((double)count.QuadPart * 1e9 / (double)frequency.QuadPart);
+}
+#else
+static __thread Watch *watched;
+static Watch *watching(void){ return watched; }
+static void setWatching(Watch *watch){ watched = watch; }
+static sqlite3_int64 nanosecondsNow(void){
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (sqlite3_int64)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+#endif
+
+static int isLate(Watch *watch){
+  sqlite3_int64 now;
+  if( watch->nanoseconds<0 ) return AtomicLoad(&watch->db->u1.isInterrupted)!=0;
+  now = nanosecondsNow();
+  if( watch->until==0 ) watch->until = now + watch->nanoseconds;
+  return now>watch->until;
+}
+
+/* The call that compiles SQL now on this thread, and is watched. */
+static Watch *compiling(void){
+  Watch *watch = watching();
+  if( watch==0 || watch->db->pParse==0 ) return 0;
+  if( watch->db->nVdbeExec>0 && sqlite3BtreeIsReadonly(watch->db->aDb[0].pBt) ) return 0;
+  return watch;
+}
+
+static int isRefused(Watch *watch, int bytes){
+  if( watch->ended ) return 1;
+  watch->bytes += bytes;
+  if( watch->bytes>bytesMax ){
+    watch->ended = ENDED_BY_BYTES;
+  }else if( ++watch->calls%WATCHED_CALLS==0 && isLate(watch) ){
+    watch->ended = ENDED_BY_TIME;
+  }
+  return watch->ended;
+}
+
+static void *watchedMalloc(int bytes){
+  Watch *watch = compiling();
+  if( watch!=0 && isRefused(watch, bytes) ) return 0;
+  return unwatched.xMalloc(bytes);
+}
+
+static void *watchedRealloc(void *memory, int bytes){
+  Watch *watch = compiling();
+  if( watch!=0 && isRefused(watch, bytes - unwatched.xSize(memory)) ) return 0;
+  return unwatched.xRealloc(memory, bytes);
+}
+
+static void watchedFree(void *memory){
+  Watch *watch = compiling();
+  if( watch!=0 ) watch->bytes -= unwatched.xSize(memory);
+  unwatched.xFree(memory);
+}
+
+/* Before anything else is asked of SQLite in this process. compileBytesMax: that one call may take to compile SQL. */
+SQLITE_API int skylinedb_initialize(int compileBytesMax){
+  sqlite3_mem_methods methods;
+  int code;
+  bytesMax = compileBytesMax;
+  if( unwatched.xMalloc!=0 ) return SQLITE_OK;
+  code = sqlite3_config(SQLITE_CONFIG_GETMALLOC, &unwatched);
+  if( code!=SQLITE_OK ) return code;
+#ifdef _WIN32
+  watchSlot = TlsAlloc();
+#endif
+  methods = unwatched;
+  methods.xMalloc = watchedMalloc;
+  methods.xRealloc = watchedRealloc;
+  methods.xFree = watchedFree;
+  return sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+}
+
+/* milliseconds: that it may take; 0: as much as it needs; negative: until it is interrupted. */
+static void beginWatch(Watch *watch, sqlite3 *db, int milliseconds){
+  memset(watch, 0, sizeof(*watch));
+  watch->db = db;
+  watch->nanoseconds = (sqlite3_int64)milliseconds * 1000000;
+  /* As sqlite3_step does: an interrupt that came when nothing ran is void. */
+  if( milliseconds<0 && db->nVdbeActive==0 ) AtomicStore(&db->u1.isInterrupted, 0);
+  if( milliseconds!=0 ) setWatching(watch);
+}
+
+static int endWatch(Watch *watch, int code){
+  setWatching(0);
+  if( watch->nanoseconds>=0 ) lastEnded = watch->ended;
+  if( watch->ended==0 ) return code;
+  /* SQLite goes on without some of what it wants to know: that is not the call's result. */
+  if( code==SQLITE_OK || code==SQLITE_ROW || code==SQLITE_DONE ){
+    code = watch->db->errCode = SQLITE_INTERRUPT;
+  }
+  return code | watch->ended<<24;
+}
+
+/*
+** sqlite3_prepare_v3 under watch. Gives in out[0] the statement, in out[1] how many bytes of the SQL it took, in out[2] the
+** extended result code and, times 2^24, why it was ended.
+*/
+SQLITE_API void skylinedb_prepare(
+  sqlite3 *db, const char *sql, int bytes, unsigned flags, sqlite3_int64 *out, int milliseconds
+){
+  Watch watch;
+  sqlite3_stmt *statement = 0;
+  const char *tail = sql;
+  int code;
+  beginWatch(&watch, db, milliseconds);
+  code = sqlite3_prepare_v3(db, sql, bytes, flags, &statement, &tail);
+  out[2] = endWatch(&watch, code);
+  if( code==SQLITE_OK && out[2]!=SQLITE_OK ){
+    sqlite3_finalize(statement);
+    statement = 0;
+  }
+  out[0] = (sqlite3_int64)(size_t)statement;
+  out[1] = tail - sql;
+}
+
+/* sqlite3_step under watch. Gives the extended result code and, times 2^24, why it was ended. */
+SQLITE_API int skylinedb_step(sqlite3_stmt *statement, int milliseconds){
+  Watch watch;
+  beginWatch(&watch, sqlite3_db_handle(statement), milliseconds);
+  return endWatch(&watch, sqlite3_step(statement));
+}
+
+/* Why the last call was ended that was given a time. */
+SQLITE_API int skylinedb_ended(void){
+  return lastEnded;
+}
