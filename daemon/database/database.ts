@@ -20,7 +20,7 @@ import type { Query, QueryAnswer } from "./readers.ts";
 import { Sweeper } from "./sweeper.ts";
 import type { Write, WriteOutcome } from "./write.ts";
 import { BUSY, WriteQueue } from "./write_queue.ts";
-import { openError, type OpenWriter, openWriter, releaseMemory } from "./writer.ts";
+import { openError, openSoundWriter, type OpenWriter, releaseMemory } from "./writer.ts";
 
 /** How a database is served. */
 export interface DatabaseOptions extends Omit<FileLifecycleOptions, "wake" | "opened"> {
@@ -134,7 +134,7 @@ export class Database {
     const until = performance.now() + LIMITS.openBusyMs;
     for (;;) {
       try {
-        return new Database(path, options, openWriter(path, options));
+        return new Database(path, options, openSoundWriter(path, options));
       } catch (error) {
         if (!isBusy(error) || performance.now() > until) throw openError(path, error);
       }

@@ -3,10 +3,8 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
-import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { cannotOpen } from "./database_file.ts";
 import { isBusy, reopening, shuttingDown } from "./failures.ts";
@@ -16,9 +14,12 @@ import { type FileTrouble, FileWatch } from "./file_watch.ts";
 import { Readers } from "./readers.ts";
 import {
   closeWriter,
+  leaveWriter,
   openError,
+  openSoundWriter,
   type OpenWriter,
   openWriter,
+  renewLog,
   type WriterOptions,
 } from "./writer.ts";
 
@@ -115,31 +116,15 @@ export class FileLifecycle {
     const writer = openWriter(this.#path, this.#options, this.#writer.revision);
     try {
       this.#refuseOther(files);
-      // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost.
-      writer.connection.wal.truncate();
-      this.#startLog(writer);
+      // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost. Another
+      // program may have set the revision back.
+      renewLog(writer, Math.max(writer.revision, this.#writer.revision));
     } catch (error) {
-      closeWriter(writer);
+      leaveWriter(writer);
       throw error;
     }
     this.#writer = writer;
     this.#isOpen = true;
-  }
-
-  /**
-   * Commits something new. That the log was cut or removed is not synced yet: if the power went now, it would come back
-   * without what a failed sync has lost, and be copied over the newer file. The first commit of a log that starts over makes
-   * that last, and what stood in it before void.
-   */
-  #startLog(writer: OpenWriter): void {
-    const { transaction, revision } = writer;
-    // Another program may have set it back: none is given twice.
-    const known = Math.max(revision, this.#writer.revision);
-    if (!transaction.begin()) throw new SqliteError(RESULT.BUSY, "database is locked");
-    transaction.setRevision(known, revision);
-    transaction.setMark(randomUUID(), known);
-    transaction.commit();
-    writer.revision = known;
   }
 
   #openUnused(): void {
@@ -147,7 +132,7 @@ export class FileLifecycle {
     let writer: OpenWriter;
     try {
       isOther = this.#claim.renew();
-      writer = openWriter(this.#path, this.#options, isOther ? 0 : this.#writer.revision);
+      writer = openSoundWriter(this.#path, this.#options, isOther ? 0 : this.#writer.revision);
     } catch (error) {
       throw isBusy(error) ? error : openError(this.#path, error);
     }
@@ -197,7 +182,7 @@ export class FileLifecycle {
     await this.readers.close(reopening());
     await this.checkpoints.close();
     this.#isOpen = false;
-    closeWriter(this.#writer);
+    leaveWriter(this.#writer);
     this.open();
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
@@ -71,7 +72,7 @@ export function openWriter(path: string, options: WriterOptions, known = 0): Ope
 /** Before anything is written: WAL mode too is a mark in the file. */
 function inspect(connection: Connection, path: string): OwnTables {
   if (connection.readOnly) throw readOnly(path);
-  const hadLog = exists(`${path}-wal`);
+  const hadLog = logBytes(path) !== undefined;
   try {
     const found = inspectOwnTables(connection, path);
     if (!connection.readOnly) return found;
@@ -87,13 +88,61 @@ function inspect(connection: Connection, path: string): OwnTables {
   }
 }
 
-function exists(path: string): boolean {
+/** `undefined`: there is none. By its name: opening and closing a file of SQLite's would drop this process's locks. */
+function logBytes(path: string): number | undefined {
   try {
-    Deno.lstatSync(path);
-    return true;
+    return Deno.lstatSync(`${path}-wal`).size;
   } catch {
-    return false;
+    return undefined;
   }
+}
+
+/**
+ * {@link openWriter}, where the database was closed or its last writer ended: nobody knows whether a sync had failed then. The
+ * system drops pages whose sync failed and shows them all the same, so that what is read from the log may not be on the
+ * disk, and would be missing before whatever is added to it. So a log that was left is begun anew; in order none is left.
+ *
+ * @throws {SkylineError} as `openWriter` does.
+ * @throws {SqliteError}
+ */
+export function openSoundWriter(path: string, options: WriterOptions, known = 0): OpenWriter {
+  const bytes = logBytes(path);
+  const writer = openWriter(path, options, known);
+  if (!bytes) return writer;
+  try {
+    renewLog(writer, writer.revision);
+  } catch (error) {
+    if (!isBusy(error)) {
+      leaveWriter(writer);
+      throw error;
+    }
+    options.log.info("The log was left as it is: another program uses it", { database: path });
+  }
+  return writer;
+}
+
+/**
+ * Brings the log into the database file, and begins it anew with a commit, whose sync makes void what stood in it before: if
+ * the power went sooner, the log would come back without what a failed sync has lost, and be copied over the newer file. It is
+ * not cut, nor is it removed after a failure: whoever opens the file after a kill sees by it that this is still to be done.
+ *
+ * @param revision from which revisions go on, the writer's or a higher one: none is given twice.
+ * @throws {SqliteError} SQLITE_BUSY while another program is in the way.
+ */
+export function renewLog(writer: OpenWriter, revision: number): void {
+  const { connection, transaction } = writer;
+  connection.wal.restart();
+  if (!transaction.begin()) throw new SqliteError(RESULT.BUSY, "database is locked");
+  transaction.setRevision(revision, writer.revision);
+  transaction.setMark(randomUUID(), revision);
+  transaction.commit();
+  writer.revision = revision;
+}
+
+/** Closes it after a failure, and leaves its log: who opens the file next sees by that what to do. */
+export function leaveWriter(writer: OpenWriter): void {
+  writer.connection.wal.leaveAtClose();
+  closeWriter(writer);
 }
 
 /** Closes it. As the last connection of all processes this removes `-wal` and `-shm`. */

@@ -75,9 +75,12 @@ export class DiskJournal implements Disposable {
     };
   }
 
-  /** From now on so many syncs succeed, then so many fail; those after them succeed. */
-  failSyncs(succeed: number, fail: number): void {
-    const bytes = new Uint8Array(new Int32Array([succeed, fail]).buffer);
+  /**
+   * From now on so many syncs succeed, then so many fail; those after them succeed. So many journaled calls later the daemon
+   * is killed; 0: it lives.
+   */
+  failSyncs(succeed: number, fail: number, killAfter = 0): void {
+    const bytes = new Uint8Array(new Int32Array([succeed, fail, killAfter]).buffer);
     // In place: the daemon has it mapped.
     using file = Deno.openSync(this.#path("control"), { write: true, create: true });
     file.writeSync(bytes);

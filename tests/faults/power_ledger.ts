@@ -55,6 +55,11 @@ export class PowerLedger {
     return told;
   }
 
+  /** Writes of which nobody knows what became of them. */
+  get unknown(): number[] {
+    return this.#entries.filter(({ told }) => told === "unknown").map(({ id }) => id);
+  }
+
   /** How many writes were acknowledged. */
   get acknowledged(): number {
     return this.#entries.filter(({ told }) => told === "ok").length;

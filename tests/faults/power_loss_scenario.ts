@@ -4,8 +4,12 @@ import { counted, integerBetween, outcome, type Scenario, type Size } from "./sc
 
 /** Disks of each case. */
 const DISKS: Readonly<Record<Size, number>> = { short: 60, faults: 1_500, soak: 20_000 };
+/** And at least of each time that a case is run: it hits a moment of few calls. */
+const DISKS_LEAST = 100;
 /** How often syncs fail, at another place each time. */
 const SYNC_ROUNDS: Readonly<Record<Size, number>> = { short: 2, faults: 6, soak: 20 };
+/** How often the daemon is killed after that. */
+const KILL_ROUNDS: Readonly<Record<Size, number>> = { short: 3, faults: 30, soak: 200 };
 /** A write of so many bytes takes some twelve frames of the log. */
 const LARGE = 5_000;
 const SMALL = 40;
@@ -97,6 +101,30 @@ function failing(name: string, syncs: number): Case {
   };
 }
 
+/** Syncs that fail, and how many calls after the last of them the daemon is killed: tried in order, then at random. */
+const KILLS: readonly [syncs: number, killAfter: number][] = [
+  // It never works again; the log is to be begun anew; what is open was just closed.
+  [1_000, 0],
+  [1, 20],
+  [2, 18],
+];
+
+/** Syncs fail, the daemon is killed, and its disk works again. */
+function failingKilled(): Case {
+  let times = 0;
+  return {
+    name: "failed syncs, killed and started",
+    async run(stage, random) {
+      await stage.write(2, 3, SMALL);
+      const [syncs, killAfter] = KILLS[times++] ??
+        [integerBetween(random, 1, 4), integerBetween(random, 1, 35)];
+      stage.journal.failSyncs(0, syncs, killAfter);
+      await stage.writeAndKill(6, SMALL);
+      await stage.write(2, 3, SMALL);
+    },
+  };
+}
+
 /** Loses the power at any moment, and looks at what the disk may hold then. */
 export const scenario: Scenario = {
   name: "power loss",
@@ -112,19 +140,23 @@ export const scenario: Scenario = {
       ...CASES.map((each): [Case, number] => [each, 1]),
       [failing("one failed sync", 1), rounds],
       [failing("two failed syncs", 2), rounds],
+      [failingKilled(), KILL_ROUNDS[size]],
     ];
     for (const [each, times] of all) {
+      const disksEach = Math.max(DISKS_LEAST, Math.ceil(DISKS[size] / times));
       let acknowledged = 0;
       const wrong: string[] = [];
       for (let round = 0; round < times; round++) {
         await using stage = await PowerStage.open(each.args);
         await each.run(stage, random);
-        wrong.push(...await stage.tryDisks(random, Math.ceil(DISKS[size] / times)));
+        wrong.push(...await stage.tryDisks(random, disksEach));
         acknowledged += stage.ledger.acknowledged;
       }
-      disks += DISKS[size];
+      disks += disksEach * times;
       cases++;
-      log(`${each.name}: ${counted(DISKS[size])} disks, ${counted(acknowledged)} acknowledged`);
+      log(
+        `${each.name}: ${counted(disksEach * times)} disks, ${counted(acknowledged)} acknowledged`,
+      );
       failures.push(...wrong.map((what) => `${each.name}: ${what}`));
     }
     return outcome(`${cases} cases, ${counted(disks)} disks`, failures);

@@ -19,6 +19,8 @@ import { integerBetween } from "./scenario.ts";
 const REALLY_EVERY = 20;
 /** Enough to look into. */
 const FAILURES_MAX = 4;
+/** A daemon that is started after a kill has opened its file, and has written a few times, after so many calls. */
+const CALLS_AFTER_KILL = 40;
 /** Faster than a disk, where it is there. */
 const MEMORY_FOLDER = "/dev/shm";
 
@@ -28,6 +30,8 @@ export class PowerStage implements AsyncDisposable {
   readonly ledger = new PowerLedger();
   readonly #clients: WireClient[] = [];
   readonly #numbers = new Map<number, number>();
+  /** The power goes at one of these calls. */
+  #calls: [from: number, to: number] = [0, Infinity];
   #daemon!: DaemonFixture;
 
   private constructor(journal: DiskJournal) {
@@ -63,13 +67,41 @@ export class PowerStage implements AsyncDisposable {
     await Promise.all(
       this.#clients.slice(0, clients).map(async (client, index) => {
         for (let n = 0; n < times; n++) {
-          const number = (this.#numbers.get(index) ?? 0) + 1;
-          this.#numbers.set(index, number);
-          const id = powerId(index + 1, number);
+          const id = this.#nextId(index);
           this.ledger.note(id, await client.ask(powerWrite(id, bytes)));
         }
       }),
     );
+  }
+
+  /**
+   * A client writes so many times, or until the daemon is dead. Then it is killed and started again, its disk works, and
+   * clients are told which of the writes are there that nobody knew of, as one that repeats them is. The power goes soon after.
+   */
+  async writeAndKill(times: number, bytes: number): Promise<void> {
+    await using client = await WireClient.open(this.#daemon.endpoint);
+    for (let n = 0; n < times && !client.closed; n++) {
+      const id = this.#nextId(0);
+      client.send(powerWrite(id, bytes));
+      this.ledger.note(id, await client.next() ?? { status: "error", retry: "unknown" });
+    }
+    await this.#daemon.kill();
+    const from = this.journal.records().length;
+    this.#calls = [from, from + CALLS_AFTER_KILL];
+    this.journal.failSyncs(0, 0);
+    await this.restart();
+    await using after = await WireClient.open(this.#daemon.endpoint);
+    for (const id of this.ledger.unknown) {
+      const sql = "select 1 from t where id = ?";
+      const answer = await after.ask({ type: "Query", sql, params: [id] });
+      if (answer.rows.length > 0) this.ledger.note(id, answer);
+    }
+  }
+
+  #nextId(client: number): number {
+    const number = (this.#numbers.get(client) ?? 0) + 1;
+    this.#numbers.set(client, number);
+    return powerId(client + 1, number);
   }
 
   /** Executes a statement that runs alone. */
@@ -119,7 +151,7 @@ export class PowerStage implements AsyncDisposable {
       const disk = new PowerDisk(this.journal.folder);
       let at = 0;
       let tried = 0;
-      for (const cut of chooseCuts(random, records, count)) {
+      for (const cut of chooseCuts(random, records, this.#calls, count)) {
         while (at < cut) disk.apply(records[at++]);
         const fate = randomFate(random);
         const ns = records[cut]?.ns ?? 2n ** 62n;
@@ -174,11 +206,13 @@ function unlikeReal(folder: string, records: readonly DiskRecord[]): string[] {
 function chooseCuts(
   random: () => number,
   records: readonly DiskRecord[],
+  [from, to]: [from: number, to: number],
   count: number,
 ): number[] {
   const names = fileNames(records);
   const kinds = new Map<string, number[]>();
-  for (const [index, { kind }] of records.entries()) {
+  for (let index = from; index < Math.min(to, records.length); index++) {
+    const { kind } = records[index];
     const name = `${kind} ${names[index]}`;
     kinds.set(name, [...(kinds.get(name) ?? []).slice(-5_000), index]);
   }
