@@ -88,7 +88,7 @@ export class ExactlyOnce {
       each.stored = 0;
       if (each.dueAt > now) continue;
       this.#isSweeping = true;
-      each.sweep(now, limit);
+      each.sweep(now, { limit, until: performance.now() + LIMITS.groupMs });
     }
   }
 
@@ -104,7 +104,7 @@ export class ExactlyOnce {
     const until = performance.now() + LIMITS.sweepHoldMs;
     if (this.#sessions.hasLeft || this.#keys.findOld(now)) return true;
     while (this.#sessions.dueAt <= now && performance.now() < until) {
-      if (this.#sessions.findOld(now, LIMITS.sweepRows)) return true;
+      if (this.#sessions.findOld(now, { limit: LIMITS.sweepRows, until })) return true;
     }
     return false;
   }
@@ -114,12 +114,13 @@ export class ExactlyOnce {
     const now = nowInSeconds();
     const until = performance.now() + LIMITS.sweepHoldMs;
     this.#isSweeping = true;
+    this.#sweptAt = performance.now();
     for (let isDue = true; isDue && performance.now() < until;) {
       isDue = false;
       for (const each of [this.#sessions, this.#keys]) {
         if (each.dueAt > now) continue;
         isDue = true;
-        each.sweep(now, LIMITS.sweepRows);
+        each.sweep(now, { limit: LIMITS.sweepRows, until });
       }
     }
   }

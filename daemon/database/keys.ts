@@ -11,7 +11,16 @@ import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { BindValues, Statement } from "../sqlite/statement.ts";
 import type { BindValue } from "../sqlite/values.ts";
-import { ageOf, FOREIGN, integerOf, isForeignValue, ownRow, textOf } from "./own_rows.ts";
+import {
+  ageOf,
+  FOREIGN,
+  integerOf,
+  isForeignValue,
+  ownRow,
+  rowsUntil,
+  type SweepBounds,
+  textOf,
+} from "./own_rows.ts";
 import { CLIENTS, keyBytes, KEYS } from "./own_tables.ts";
 import { outcomeOf, storedAnswer } from "./stored_answer.ts";
 import { Replay, type Write, type WriteDone } from "./write.ts";
@@ -129,18 +138,18 @@ export class Keys {
 
   /** Whether the oldest row is too old. */
   findOld(now: number): boolean {
-    const [oldest] = this.#rows(1);
+    const [oldest] = this.#rows(1, Infinity).rows;
     const isFound = oldest !== undefined && ageOf(oldest.at, now) !== "young";
     if (!isFound) this.#swept(Number(oldest?.at ?? now));
     return isFound;
   }
 
   /** Deletes what is too old of the oldest `limit` rows. */
-  sweep(now: number, limit: number): void {
+  sweep(now: number, { limit, until }: SweepBounds): void {
     this.#renewStrays(now, limit);
     // Most often the oldest is young enough; to read them all would take as long as a tenth of what was added.
     if (!this.findOld(now)) return;
-    const rows = this.#rows(limit);
+    const { rows, areAll } = this.#rows(limit, until);
     for (const { id, at, bytes } of rows) {
       const age = ageOf(at, now);
       if (age === "young") return this.#swept(Number(at));
@@ -153,7 +162,7 @@ export class Keys {
         this.#leftAlone = id;
       }
     }
-    if (rows.length < limit) this.#swept(now);
+    if (areAll && rows.length < limit) this.#swept(now);
   }
 
   /** The oldest row that is left was written then. */
@@ -183,9 +192,12 @@ export class Keys {
   }
 
   /** The oldest rows, as many as `count`. */
-  #rows(count: number): { id: number; at: unknown; bytes: number }[] {
-    const rows = this.#oldest.all([this.#leftAlone, count]);
-    return rows.map(([id, at, bytes]) => ({ id: Number(id), at, bytes: Number(bytes) }));
+  #rows(count: number, until: number) {
+    const { rows, areAll } = rowsUntil(this.#oldest, [this.#leftAlone, count], until);
+    return {
+      rows: rows.map(([id, at, bytes]) => ({ id: Number(id), at, bytes: Number(bytes) })),
+      areAll,
+    };
   }
 
   /** The transaction was committed. */

@@ -42,6 +42,39 @@ export function ownRow(
   }
 }
 
+/** What a sweep takes on at once. */
+export interface SweepBounds {
+  /** Rows that are looked at. */
+  readonly limit: number;
+  /** When no more are read, by `performance.now()`. */
+  readonly until: number;
+}
+
+/** Rows that were read, as values of JSON. */
+export interface ReadRows {
+  readonly rows: readonly unknown[][];
+  /** Whether there were no more. */
+  readonly areAll: boolean;
+}
+
+/**
+ * The rows of a query, at least one, and no more once it is `until` by `performance.now()`: a row of megabytes takes milliseconds,
+ * though a few bytes of it are asked for.
+ */
+export function rowsUntil(statement: Statement, values: BindValues, until: number): ReadRows {
+  const rows: unknown[][] = [];
+  statement.bind(values);
+  try {
+    while (statement.step()) {
+      rows.push(JSON.parse(statement.rowJson()!));
+      if (performance.now() > until) return { rows, areAll: false };
+    }
+    return { rows, areAll: true };
+  } finally {
+    statement.reset();
+  }
+}
+
 /**
  * Whether a statement failed for a value that the daemon cannot have written: one over SQLite's limit, or one that is in the
  * way of another. It has changed nothing then, and the transaction goes on.

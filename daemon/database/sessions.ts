@@ -8,7 +8,17 @@ import { WIRE_LIMITS } from "../../client/limits.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import type { Statement } from "../sqlite/statement.ts";
-import { ageOf, bytesOf, FOREIGN, integerOf, isForeignValue, ownRow, textOf } from "./own_rows.ts";
+import {
+  ageOf,
+  bytesOf,
+  FOREIGN,
+  integerOf,
+  isForeignValue,
+  ownRow,
+  rowsUntil,
+  type SweepBounds,
+  textOf,
+} from "./own_rows.ts";
 import { CLIENTS } from "./own_tables.ts";
 import { outcomeOf, storedAnswer } from "./stored_answer.ts";
 import { Replay, type SessionPlace, type WriteDone } from "./write.ts";
@@ -187,16 +197,16 @@ export class Sessions {
   }
 
   /** Looks at the next `limit` rows; whether one of them is too old. If none is, the pass goes on behind them. */
-  findOld(now: number, limit: number): boolean {
-    const chunk = this.#nextRows(limit);
+  findOld(now: number, { limit, until }: SweepBounds): boolean {
+    const chunk = this.#nextRows(limit, until);
     const isFound = chunk.rows.some(({ at }) => ageOf(at, now) !== "young");
     if (!isFound) this.#passed(chunk, now);
     return isFound;
   }
 
   /** Deletes what is too old of the next `limit` rows, in the order of their names: a look at all would take too long. */
-  sweep(now: number, limit: number): void {
-    const chunk = this.#nextRows(limit);
+  sweep(now: number, { limit, until }: SweepBounds): void {
+    const chunk = this.#nextRows(limit, until);
     for (const { client, at } of chunk.rows) {
       const age = ageOf(at, now);
       if (age === "unknown") this.#renew(client, now);
@@ -207,13 +217,13 @@ export class Sessions {
     this.#passed(chunk, now);
   }
 
-  #nextRows(limit: number): Chunk {
-    const rows = this.#next.all([this.#sweptTo, limit]);
+  #nextRows(limit: number, until: number): Chunk {
+    const { rows, areAll } = rowsUntil(this.#next, [this.#sweptTo, limit], until);
     // A text that is not well-formed is none here.
     const named = rows.filter(([client]) => typeof client === "string");
     return {
       rows: named.map(([client, at]) => ({ client: String(client), at })),
-      isLast: rows.length < limit || named.length === 0,
+      isLast: (areAll && rows.length < limit) || named.length === 0,
     };
   }
 

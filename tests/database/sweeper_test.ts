@@ -121,3 +121,32 @@ Deno.test("Sweeper writes nothing while the log is full", async () => {
   sweeper.stop();
   assert.notDeepEqual(counts(it), [100, 100]);
 });
+
+Deno.test("Commit.sweep() reads no further once its time is over, however large the rows are", async () => {
+  using it = new Commits();
+  backlog(it, 500);
+  const { now } = performance;
+  let time = 0;
+  // Every look at the clock is a millisecond later.
+  performance.now = () => time++;
+  try {
+    for (let sweeps = 0; it.writer.once.isSweepDue; sweeps++) {
+      const [before] = counts(it)!;
+      assert.ok(await it.commit.sweep());
+      const [after] = counts(it)!;
+      assert.ok(Number(before) - Number(after) < 2 * LIMITS.sweepHoldMs, `${before} to ${after}`);
+      assert.ok(sweeps < 2_000, "it comes to an end");
+    }
+  } finally {
+    performance.now = now;
+  }
+  assert.deepEqual(counts(it), [0, 0]);
+});
+
+Deno.test("Commit.sweep() does not hold the loop where the disk is slow", async () => {
+  using it = new Commits();
+  backlog(it, 100);
+  Object.defineProperty(it.commit, "isSlow", { value: true });
+  assert.equal(await sweep(it), true);
+  assert.deepEqual(counts(it), [0, 0]);
+});
