@@ -63,7 +63,8 @@ export async function prepareOffLoop(preparable: Preparable): Promise<Outcome> {
   const out = new BigInt64Array(3);
   const outBytes = new Uint8Array(out.buffer);
   const flags = persistent ? PREPARE_PERSISTENT : 0;
-  if (lib.skylinedb_prepare_off_loop === null) {
+  // Deno has a function for what runs on another thread also where the library has none.
+  if (lib.skylinedb_prepare === null) {
     const tail = outBytes.subarray(8);
     await lib.sqlite3_prepare_v3_off_loop(database, text, text.length, flags, outBytes, tail);
     return unwatched(preparable, out);
@@ -110,7 +111,7 @@ export function withoutEndOfStep(code: number): number {
  */
 export async function stepOffLoop(statement: StatementHandle): Promise<number> {
   const lib = sqlite();
-  if (lib.skylinedb_step_off_loop === null) return await lib.sqlite3_step_off_loop(statement);
+  if (lib.skylinedb_step === null) return await lib.sqlite3_step_off_loop(statement);
   return withoutEnd(await lib.skylinedb_step_off_loop(statement, UNTIL_INTERRUPTED));
 }
 
