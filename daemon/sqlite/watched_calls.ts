@@ -70,7 +70,7 @@ export async function prepareOffLoop(preparable: Preparable): Promise<Outcome> {
     return unwatched(preparable, out);
   }
   const ms = UNTIL_INTERRUPTED;
-  await lib.skylinedb_prepare_off_loop(database, text, text.length, flags, outBytes, ms);
+  await lib.skylinedb_prepare_off_loop!(database, text, text.length, flags, outBytes, ms);
   return watched(out);
 }
 
@@ -112,7 +112,7 @@ export function withoutEndOfStep(code: number): number {
 export async function stepOffLoop(statement: StatementHandle): Promise<number> {
   const lib = sqlite();
   if (lib.skylinedb_step === null) return await lib.sqlite3_step_off_loop(statement);
-  return withoutEnd(await lib.skylinedb_step_off_loop(statement, UNTIL_INTERRUPTED));
+  return withoutEnd(await lib.skylinedb_step_off_loop!(statement, UNTIL_INTERRUPTED));
 }
 
 function withoutEnd(code: number): number {
