@@ -123,11 +123,17 @@ export class Keys {
   }
 
   #recount(): void {
+    this.#isCounted = true;
     const sum = `SELECT coalesce(sum(${keyBytes()}), 0) FROM ${KEYS} WHERE id <> 0`;
-    this.#bytes = this.#connection.get(sum)![0] as number;
+    try {
+      this.#bytes = this.#connection.get(sum)![0] as number;
+    } catch (error) {
+      // See `rowsUntil`.
+      if (isForeignValue(error)) return;
+      throw error;
+    }
     this.#connection.exec(`UPDATE ${KEYS} SET id = ${NEXT_ID} WHERE id = 0 AND key <> ''`);
     this.#connection.exec(`INSERT OR REPLACE INTO ${KEYS} VALUES (0, '', '', '${COUNTED}', 0)`);
-    this.#isCounted = true;
   }
 
   /** Writes what it counts into the transaction that is open. */

@@ -11,6 +11,7 @@ import type { Database } from "../../daemon/database/database.ts";
 import { Replay, type Write, type WriteOutcome } from "../../daemon/database/write.ts";
 import { LIMITS } from "../../daemon/process/limits.ts";
 import { ExactlyOnce } from "../../daemon/database/exactly_once.ts";
+import { rowsUntil } from "../../daemon/database/own_rows.ts";
 import { openDatabase } from "../faults/open_database.ts";
 import { Commits, shown } from "./commits.ts";
 
@@ -345,6 +346,14 @@ Deno.test("a key whose row has the number of the count's is remembered all the s
   reopen(it);
   await it.group(keyed("b"));
   assert.deepEqual((await it.group(keyed("a"))).outcomes.map(shown), [1]);
+});
+
+Deno.test("rowsUntil() gives the rows before one that SQLite finds too long", () => {
+  using it = new Commits();
+  const { connection } = it.temporary;
+  const { statement } = connection.prepare("select 1 union all select zeroblob(17000000)");
+  assert.deepEqual(rowsUntil(statement!, [], Infinity), { rows: [[1]], areAll: true });
+  statement!.finalize();
 });
 
 /** As a daemon that opens the file now: it knows what the file does. */
