@@ -193,13 +193,13 @@ export class Commit {
   /**
    * What became of the commit that has just failed. A failed COMMIT may have happened: after an I/O error in its fsync the
    * row is invisible here and there after a crash. The database is opened again, which recovers it, and its revision or mark
-   * says which it was. A full disk is known: the frame that commits was not written. So is a lock that is not had.
+   * says which it was. Where there was no room to write (SQLITE_FULL) it is known: the frame that commits was not written. So is a lock that is not had.
    */
   async failed(error: unknown): Promise<FailedCommit> {
     this.rollback();
     if (error instanceof FilesChanged) return await this.#filesChanged(error.trouble);
     const failure = this.failure(error);
-    if (failure.code === "DISK_FULL" || failure.code === "DATABASE_BUSY") {
+    if (failure.sqliteCode === "SQLITE_FULL" || failure.code === "DATABASE_BUSY") {
       return { verdict: "not done", failure };
     }
     this.#options.log.error("Commit failed", {

@@ -74,7 +74,9 @@ const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
 
 /** Which error a failure of SQLite's is. */
 export function codeOf(error: SqliteError): ErrorCode {
-  return isShortage(error) ? "CANNOT_OPEN" : CODE_OF_RESULT[error.primary] ?? "SQL_ERROR";
+  if (isShortage(error)) return "CANNOT_OPEN";
+  if (error.obstacle?.isNoRoom) return "DISK_FULL";
+  return CODE_OF_RESULT[error.primary] ?? "SQL_ERROR";
 }
 
 /** Whether no further file can be opened now. Nothing is wrong with the disk. */

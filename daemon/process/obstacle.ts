@@ -13,9 +13,11 @@ export interface Obstacle {
   readonly reason: string;
   /** What the user can do. */
   readonly hint: string;
+  /** Whether what is in the way is that a file cannot grow. */
+  readonly isNoRoom: boolean;
 }
 
-const OBSTACLES: Readonly<Record<string, Omit<Obstacle, "code">>> = {
+const OBSTACLES: Readonly<Record<string, Pick<Obstacle, "reason" | "hint">>> = {
   EACCES: {
     reason: "this user has no right to it, or to the folder that holds it",
     hint: "Change the access rights",
@@ -70,7 +72,8 @@ const WINDOWS_NUMBERS: Readonly<Record<number, string>> = {
 
 /** By the system's name for it, such as `EROFS`. */
 export function obstacleNamed(code: string): Obstacle | undefined {
-  return Object.hasOwn(OBSTACLES, code) ? { code, ...OBSTACLES[code] } : undefined;
+  if (!Object.hasOwn(OBSTACLES, code)) return undefined;
+  return { code, ...OBSTACLES[code], isNoRoom: ["ENOSPC", "EDQUOT", "EFBIG"].includes(code) };
 }
 
 /** By the number of the system's error; `undefined` where no more is known than that. */

@@ -355,14 +355,15 @@ function errorOf(handle: DatabaseHandle, code: number): SqliteError {
   const lib = sqlite();
   const extended = lib.sqlite3_extended_errcode(handle);
   const primary = extended & 0xff;
-  if (extended === IOERR_WRITE || primary === RESULT.CANTOPEN) {
-    const obstacle = obstacleOfNumber(lib.sqlite3_system_errno(handle));
-    // As with a full disk nothing was written, and only the cause is another.
-    const isFull = extended === IOERR_WRITE && ["EFBIG", "EDQUOT"].includes(obstacle?.code ?? "");
-    if (isFull) return new SqliteError(RESULT.FULL, obstacle!.reason, obstacle);
-    if (primary === RESULT.CANTOPEN && obstacle) {
-      return new SqliteError(extended, `a file cannot be opened: ${obstacle.reason}`, obstacle);
-    }
+  const isOfSystem = primary === RESULT.IOERR || primary === RESULT.CANTOPEN;
+  const obstacle = isOfSystem ? obstacleOfNumber(lib.sqlite3_system_errno(handle)) : undefined;
+  if (obstacle && primary === RESULT.CANTOPEN) {
+    return new SqliteError(extended, `a file cannot be opened: ${obstacle.reason}`, obstacle);
+  }
+  if (obstacle?.isNoRoom) {
+    // What was not written does not count, as with a full disk. Of other calls, such as a sync, this is not known.
+    const same = extended === IOERR_WRITE ? RESULT.FULL : extended;
+    return new SqliteError(same, obstacle.reason, obstacle);
   }
   const message = textAt(lib.sqlite3_errmsg(handle)) ?? "unknown error";
   return new SqliteError(primary === (code & 0xff) ? extended : code, message);

@@ -82,3 +82,27 @@ daemonTest("A disk quota that is used up is DISK_FULL and says so", async (it) =
   assert.equal((await insert(it, "insert into t values (1)")).status, "ok");
   assert.deepEqual(await it.rows("select count(*) from t"), [[1]]);
 }, { ignore: await whyNoTrace() !== undefined });
+
+daemonTest(
+  "A full disk is DISK_FULL also where it is the log's index that cannot grow",
+  async (it) => {
+    await it.exec("create table t(a)");
+    const shm = `${it.daemon.file}-shm`;
+    const rows = "with n(i) as (select 1 union all select i + 1 from n where i < 20)";
+    {
+      await using _trace = await Trace.attach(it.daemon.pid, [
+        ...["-P", shm, "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC"],
+      ]);
+      // 5,000 frames: the index has room for 4,062, then it has to grow.
+      const refused = await insert(it, `insert into t ${rows} select zeroblob(1000000) from n`);
+      assert.deepEqual([refused.code, refused.sqlite_code, refused.retry], [
+        ...["DISK_FULL", "SQLITE_IOERR_SHMSIZE", "safe"],
+      ]);
+      assert.match(refused.message, /the disk is full/);
+      assert.match(refused.hint, /^Free some space/);
+      assert.deepEqual(await it.rows("select count(*) from t"), [[0]]);
+    }
+    assert.equal((await insert(it, "insert into t values (1)")).status, "ok");
+  },
+  { ignore: await whyNoTrace() !== undefined },
+);
