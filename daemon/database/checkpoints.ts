@@ -12,6 +12,7 @@ import type { Connection } from "../sqlite/connection.ts";
 import { SAFE_CHECKPOINT_VERSION, sqliteVersionNumber } from "../sqlite/ffi.ts";
 import type { CheckpointProgress, WriteAheadLog } from "../sqlite/write_ahead_log.ts";
 import { copyBacklog } from "./backlog.ts";
+import { DISK_WORK } from "./disk_work.ts";
 import { fileBytes } from "./database_file.ts";
 import { failureOf, isBusy } from "./failures.ts";
 import { turn } from "./turn.ts";
@@ -156,7 +157,7 @@ export class Checkpoints {
       if (backlog <= LIMITS.checkpointInlineFrames) {
         this.#copied(wal.checkpoint());
       } else if (sqliteVersionNumber() < SAFE_CHECKPOINT_VERSION) {
-        this.#copied(await wal.checkpointOffLoop());
+        this.#copied(await DISK_WORK.during(() => wal.checkpointOffLoop()));
       } else {
         this.#copying = this.#copy();
         return;
@@ -201,7 +202,7 @@ export class Checkpoints {
     const { signal } = this.#abort;
     try {
       this.#options.checkFiles();
-      this.#copied(await copyBacklog(this.#options.path, signal));
+      this.#copied(await DISK_WORK.during(() => copyBacklog(this.#options.path, signal)));
       this.#isAsked = this.#isNearlyCopied;
     } catch (error) {
       this.#failed(error, this.#seenFrames);

@@ -9,6 +9,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import { RecentHistogram } from "../process/recent_histogram.ts";
 import type { Connection } from "../sqlite/connection.ts";
+import { DISK_WORK } from "./disk_work.ts";
 import type { ExactlyOnce } from "./exactly_once.ts";
 import { failureOf } from "./failures.ts";
 import { FilesChanged } from "./file_rescue.ts";
@@ -96,9 +97,9 @@ export class Commit {
     return this.#options.writer();
   }
 
-  /** Whether commits lately held the loop for too long, as they do on a hard disk. */
+  /** Whether a commit may hold the loop for too long: lately they did, as on a hard disk, or the disk is busy. */
   get isSlow(): boolean {
-    return this.#recentMs > LIMITS.commitInlineMs;
+    return this.#recentMs > LIMITS.commitInlineMs || DISK_WORK.isUnderWay;
   }
 
   /** Commits while the loop waits: another thread would cost more than it saves. */

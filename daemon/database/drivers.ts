@@ -11,6 +11,7 @@ import type { Statement } from "../sqlite/statement.ts";
 import { type Caution, type CostlyStatements, raised } from "./costly_statements.ts";
 import { type Execution, standsAlone, type Step } from "./execution.ts";
 import { checkWanted, interruptible, isInterrupt } from "./interruptible.ts";
+import { DISK_WORK } from "./disk_work.ts";
 import type { Semaphore } from "./semaphore.ts";
 import { WRITE_SLOTS } from "./slow_steps.ts";
 import { rest } from "./turn.ts";
@@ -322,7 +323,9 @@ class StatementSteps {
     const started = performance.now();
     try {
       checkWanted(this.#drive);
-      return await interruptible(this.#drive, () => this.statement.stepOffLoop(), (row) => row);
+      const step = () =>
+        interruptible(this.#drive, () => this.statement.stepOffLoop(), (row) => row);
+      return await (slots === WRITE_SLOTS ? DISK_WORK.during(step) : step());
     } finally {
       slots.release();
       const isCheap = this.#noteTime(started) < LIMITS.stepCheapMs;

@@ -10,6 +10,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { type Commit, outcomesAfter } from "./commit.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
+import { DISK_WORK } from "./disk_work.ts";
 import { driveBeside, NotInline } from "./drivers.ts";
 import {
   executeStatement,
@@ -201,7 +202,7 @@ export class LoneCommit {
 
   async #end(revision: number): Promise<void> {
     try {
-      await this.#commit.beside(revision);
+      await DISK_WORK.during(() => this.#commit.beside(revision));
     } catch (error) {
       const { verdict, failure } = await this.#commit.failed(error);
       if (verdict !== "done") throw failure;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { SkylineError } from "../../client/errors.ts";
 import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
+import { DISK_WORK } from "../../daemon/database/disk_work.ts";
 import { LoneCommit } from "../../daemon/database/lone_commit.ts";
 import { QueuedWrite } from "../../daemon/database/queued_write.ts";
 import type { WriteOutcome } from "../../daemon/database/write.ts";
@@ -164,4 +165,31 @@ Deno.test("GroupCommit does not start a member whose deadline has passed", async
     "insert into t values (2)",
   );
   assert.deepEqual(outcomes.map(shown), ["TIMEOUT", 1]);
+});
+
+Deno.test("GroupCommit commits off the loop while slow writes of another database may keep the disk busy", async () => {
+  using it = new Commits();
+  using other = new Commits();
+  const { connection } = it.writer;
+  let offLoop = 0;
+  const real = connection.offLoop.bind(connection);
+  connection.offLoop = (work) => {
+    offLoop++;
+    return real(work);
+  };
+  await it.group("insert into t values (1)");
+  assert.equal(offLoop, 0);
+  // The commit of a lone write, and before it a step that is off the loop.
+  const vacuum = { statements: [{ sql: "vacuum", params: [] }] };
+  const insert = { statements: [{ sql: "insert into t values (1)", params: [] }] };
+  for (const slow of [vacuum, insert]) {
+    const before: number = offLoop;
+    const slowly = other.lone(slow);
+    for (let i = 0; i < 1_000 && !DISK_WORK.isUnderWay; i++) await Promise.resolve();
+    await it.group("insert into t values (null)");
+    assert.equal(offLoop, before + 1);
+    await slowly;
+    await it.group("insert into t values (null)");
+    assert.equal(offLoop, before + 1);
+  }
 });
