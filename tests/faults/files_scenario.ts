@@ -6,10 +6,15 @@ import { type DaemonFixture, startDaemon } from "../daemon_fixture.ts";
 import { exec, sleep } from "../e2e/daemon_case.ts";
 import { WireClient } from "../wire_client.ts";
 import { counted, integerBetween, outcome, type Scenario } from "./scenario.ts";
+import { ToldLedger } from "./told.ts";
 
 const ROUNDS = { short: 1, faults: 10, soak: 150 };
 const CLIENTS = 8;
 const IN_FLIGHT = 4;
+/** Of so many requests one is of three statements that are a transaction each. */
+const EACH_EVERY = 2;
+const EACH_STATEMENTS = 3;
+const CODES = ["OUTCOME_UNKNOWN", "FILE_REPLACED"];
 
 /** Takes the files of an open database away. */
 export const scenario: Scenario = {
@@ -30,8 +35,9 @@ export const scenario: Scenario = {
         const writing = new Writing(daemon, fault);
         const endsBy = random() < 0.5 ? "Shutdown" : "kill";
         await writing.run(integerBetween(random, 0, 60), endsBy);
-        acknowledged += writing.acknowledged.size;
-        failures.push(...writing.failures.map((each) => `${fault.what}, ${endsBy}: ${each}`));
+        acknowledged += writing.ledger.counts.ok;
+        const failed = [...writing.failures, ...writing.ledger.failures];
+        failures.push(...failed.map((each) => `${fault.what}, ${endsBy}: ${each}`));
       }
       log(`${round + 1} of ${ROUNDS[size]} rounds, ${counted(acknowledged)} acknowledged`);
     }
@@ -130,9 +136,7 @@ function makeForeign(path: string): void {
 
 class Writing {
   readonly failures: string[] = [];
-  readonly acknowledged = new Set<number>();
-  /** Answered with an error that says that nothing happened. */
-  readonly #refused = new Set<number>();
+  readonly ledger = new ToldLedger();
   #acknowledgedAfter = 0;
   #next = 0;
   #acted = false;
@@ -147,7 +151,7 @@ class Writing {
     await exec(last, "create table t(n integer primary key)");
     const clients = await Promise.all(Array.from({ length: CLIENTS }, open));
     const writing = Promise.all(clients.map((client) => this.#write(client)));
-    while (this.acknowledged.size < CLIENTS) await sleep(2);
+    while (this.ledger.counts.ok < CLIENTS) await sleep(2);
     await sleep(delayMs);
     const place = this.fault.act(this.daemon.file, this.daemon.folder);
     this.#acted = true;
@@ -167,15 +171,18 @@ class Writing {
     if (place !== null) this.#checkFile(place);
   }
 
-  /** Keeps some writes in flight until the end, each of a row of its own. */
+  /** Keeps some writes in flight until the end, each of rows of its own. */
   async #write(client: WireClient): Promise<void> {
-    const sent = new Map<number, boolean>();
+    const sent = new Map<number, { isAfter: boolean; ids: number[] }>();
     const send = (count: number) => {
       const frames = Array.from({ length: count }, () => {
-        const id = this.#next++;
-        sent.set(id, this.#acted);
-        const stmts = [{ sql: "insert into t values (?)", params: [id] }];
-        return encodeFrame(JSON.stringify({ type: "ExecBatch", id, stmts }));
+        const id = this.#next;
+        const isEach = id % EACH_EVERY === 0;
+        const ids = Array.from({ length: isEach ? EACH_STATEMENTS : 1 }, () => this.#next++);
+        sent.set(id, { isAfter: this.#acted, ids });
+        const stmts = ids.map((n) => ({ sql: "insert into t values (?)", params: [n] }));
+        const tx = isEach ? "none" : "atomic";
+        return encodeFrame(JSON.stringify({ type: "ExecBatch", id, tx, stmts }));
       });
       client.sendBytes(Buffer.concat(frames));
     };
@@ -183,17 +190,10 @@ class Writing {
     while (sent.size > 0) {
       const answer = await client.next();
       if (answer === null) return void this.failures.push(`${sent.size} answers did not come`);
-      const isAfter = sent.get(answer.id);
+      const { isAfter, ids } = sent.get(answer.id)!;
       sent.delete(answer.id);
-      if (answer.status === "ok") {
-        this.acknowledged.add(answer.id);
-        if (isAfter) this.#acknowledgedAfter++;
-      } else if (answer.retry !== "unknown") {
-        this.#refused.add(answer.id);
-      }
-      const isKnown = ["ok", "OUTCOME_UNKNOWN", "FILE_REPLACED"]
-        .includes(answer.code ?? answer.status);
-      if (!isKnown) this.failures.push(JSON.stringify(answer));
+      this.ledger.noteEach(ids, answer, CODES);
+      if (isAfter && this.ledger.isDone(ids[0])) this.#acknowledgedAfter++;
       if (this.#isOn && answer.retry !== "no") send(1);
     }
   }
@@ -203,12 +203,7 @@ class Writing {
     const check = direct.prepare("pragma integrity_check").get()!.integrity_check;
     if (check !== "ok") this.failures.push(`integrity_check: ${check}`);
     const rows = new Set(direct.prepare("select n from t").all().map(({ n }) => Number(n)));
-    const lost = [...this.acknowledged].filter((n) => !rows.has(n));
-    if (lost.length > 0) {
-      this.failures.push(`${lost.length} of ${this.acknowledged.size} acknowledged are lost`);
-    }
-    const there = [...this.#refused].filter((n) => rows.has(n));
-    if (there.length > 0) this.failures.push(`${there.length} are there that had "no effect"`);
+    this.failures.push(...this.ledger.compare(rows));
   }
 
   /** What took the database's place is as it was made. */
