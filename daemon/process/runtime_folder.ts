@@ -20,8 +20,11 @@ export function prepareRuntimeFolder(folder: string = runtimeFolder()): string {
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) {
       const { reason, hint } = reasonAndHint(error);
+      const parent = dirname(folder);
+      const isMissing = error instanceof Deno.errors.NotFound;
       throw new SkylineError("CANNOT_OPEN", `Cannot make the folder ${folder}: ${reason}`, {
-        hint,
+        // Such as in a container that was made from nothing.
+        hint: isMissing ? `Make ${parent} first: mkdir -m 1777 ${parent}` : hint,
       });
     }
   }

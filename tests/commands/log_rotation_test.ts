@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { until } from "../e2e/daemon_case.ts";
 import { Folder, Foreground, run } from "./command_line.ts";
 
@@ -81,4 +82,31 @@ Deno.test({
         assert.doesNotMatch(read(before), /Stopped/);
       };
     }),
+});
+
+Deno.test({
+  name:
+    "SIGHUP has the log opened anew in the background too, and where it was ignored before, as by nohup",
+  ignore: WINDOWS,
+  fn: async () => {
+    await using folder = new Folder();
+    const file = folder.file("app.db");
+    const log = join(folder.path, "app.log");
+    const main = fileURLToPath(new URL("../../daemon/main.ts", import.meta.url));
+    const { code, stdout } = await new Deno.Command("sh", {
+      args: [
+        "-c",
+        `trap '' HUP; exec "$0" run -A --quiet --v8-flags=--expose-gc "$@" --background`,
+        ...[Deno.execPath(), main, "start", file, "--log-file", log],
+      ],
+      stdin: "null",
+    }).output();
+    assert.equal(code, 0);
+    const { pid } = JSON.parse(new TextDecoder().decode(stdout));
+    Deno.renameSync(log, `${log}.1`);
+    Deno.kill(pid, "SIGHUP");
+    await holds(log, "The log was opened anew");
+    assert.equal((await run(["shutdown", file])).code, 0);
+    await holds(log, "Stopped");
+  },
 });

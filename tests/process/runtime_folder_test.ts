@@ -69,3 +69,17 @@ Deno.test(
     refuses(folder, /belongs to somebody else$/);
   }),
 );
+
+Deno.test(
+  "prepareRuntimeFolder() says which folder to make when there is none to hold its own",
+  { ignore },
+  inTemporaryFolder((base) => {
+    const parent = join(base, "tmp");
+    assert.throws(
+      () => prepareRuntimeFolder(join(parent, "skylinedb")),
+      (error) =>
+        error instanceof SkylineError && error.code === "CANNOT_OPEN" &&
+        error.hint === `Make ${parent} first: mkdir -m 1777 ${parent}`,
+    );
+  }),
+);
