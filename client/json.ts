@@ -49,9 +49,28 @@ export interface ExaminedJson {
  * @throws {SkylineError} `INVALID_JSON` where it is not UTF-8, `NESTED_TOO_DEEP`.
  */
 export function examineJson(body: Uint8Array): ExaminedJson {
+  const scan = new Scan(body);
+  scan.goOn(Infinity);
+  return examined(body, scan);
+}
+
+/**
+ * As {@link examineJson}, with a pause after every so many bytes.
+ *
+ * @throws {SkylineError} `INVALID_JSON` where it is not UTF-8, `NESTED_TOO_DEEP`.
+ */
+export function* examineLongJson(
+  body: Uint8Array,
+  pieceBytes: number,
+): Generator<void, ExaminedJson> {
+  const scan = new Scan(body);
+  for (let until = pieceBytes; !scan.goOn(until); until += pieceBytes) yield;
+  return examined(body, scan);
+}
+
+function examined(body: Uint8Array, { found }: Scan): ExaminedJson {
   const text = textOfUtf8(body);
   if (text === null) throw new SkylineError("INVALID_JSON", "The frame is not well-formed UTF-8");
-  const found = scan(body);
   if (found === TOO_DEEP) {
     throw new SkylineError(
       "NESTED_TOO_DEEP",
@@ -79,7 +98,7 @@ const SPACE = 0x20, QUOTE = 0x22, COMMA = 0x2c, POINT = 0x2e, BACKSLASH = 0x5c, 
 const DIGIT_0 = 0x30, DIGIT_9 = 0x39;
 const OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d, OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d;
 
-/** What {@link scan} finds, together: a number that may be inexact, very many values; or nesting that is too deep. */
+/** What {@link Scan} finds, together: a number that may be inexact, very many values; or nesting that is too deep. */
 const ODD_NUMBER = 1, LONG = 2, TOO_DEEP = 4;
 /** JSON.parse takes up to 0.4 µs for a value, that of a new name in an object: for so many 40 ms. */
 const QUICK_VALUES = 100_000;
@@ -89,33 +108,59 @@ const STRING_BYTES_SCANNED = 256;
 const DIGITS_EXACT = 16;
 
 /** Looks once at the bytes between the strings: JSON.parse takes seconds for what is nested a million deep. */
-function scan(body: Uint8Array): number {
-  let found = 0, depth = 0, digits = 0, values = 0;
-  for (let i = 0; i < body.length; i++) {
-    const byte = body[i];
-    if (byte >= DIGIT_0 && byte <= DIGIT_9) {
-      if (++digits === DIGITS_EXACT) found |= ODD_NUMBER;
-      continue;
-    }
-    digits = 0;
-    if (byte === QUOTE) {
-      const scanned = Math.min(i + STRING_BYTES_SCANNED, body.length);
-      for (i++; i < scanned && body[i] !== QUOTE; i++) {
-        if (body[i] === BACKSLASH) i++;
-      }
-      if (i >= scanned) i = stringEnd(body, i);
-    } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
-      if (++depth > WIRE_LIMITS.nestingMax) return TOO_DEEP;
-      values++;
-    } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
-      depth--;
-    } else if (byte === COMMA) {
-      values++;
-    } else if (byte === POINT || (byte | 0x20) === LETTER_E) {
-      found |= ODD_NUMBER;
-    }
+class Scan {
+  readonly #body: Uint8Array;
+  #at = 0;
+  #depth = 0;
+  #digits = 0;
+  #values = 0;
+  /** What was found. */
+  found = 0;
+
+  constructor(body: Uint8Array) {
+    this.#body = body;
   }
-  return values > QUICK_VALUES ? found | LONG : found;
+
+  /** Looks at the bytes up to about `until`; true if there are no more to look at. */
+  goOn(until: number): boolean {
+    const body = this.#body;
+    const end = Math.min(until, body.length);
+    let found = this.found, depth = this.#depth, digits = this.#digits, values = this.#values;
+    let i = this.#at;
+    for (; i < end; i++) {
+      const byte = body[i];
+      if (byte >= DIGIT_0 && byte <= DIGIT_9) {
+        if (++digits === DIGITS_EXACT) found |= ODD_NUMBER;
+        continue;
+      }
+      digits = 0;
+      if (byte === QUOTE) {
+        const scanned = Math.min(i + STRING_BYTES_SCANNED, body.length);
+        for (i++; i < scanned && body[i] !== QUOTE; i++) {
+          if (body[i] === BACKSLASH) i++;
+        }
+        if (i >= scanned) i = stringEnd(body, i);
+      } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
+        if (++depth > WIRE_LIMITS.nestingMax) {
+          this.found = TOO_DEEP;
+          return true;
+        }
+        values++;
+      } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
+        depth--;
+      } else if (byte === COMMA) {
+        values++;
+      } else if (byte === POINT || (byte | 0x20) === LETTER_E) {
+        found |= ODD_NUMBER;
+      }
+    }
+    this.#at = i;
+    this.#depth = depth;
+    this.#digits = digits;
+    this.#values = values;
+    this.found = values > QUICK_VALUES ? found | LONG : found;
+    return i >= body.length;
+  }
 }
 
 /** Where the string that holds the byte at `from`, which no backslash stands before, ends: at its quote. */

@@ -12,13 +12,8 @@ import { type Commit, outcomesAfter } from "./commit.ts";
 import type { CostlyStatements } from "./costly_statements.ts";
 import { DISK_WORK } from "./disk_work.ts";
 import { driveBeside, NotInline } from "./drivers.ts";
-import {
-  executeStatement,
-  executeWrite,
-  type Execution,
-  isVacuum,
-  RESULTS_BYTES_MAX,
-} from "./execution.ts";
+import { executeStatement, executeWrite, type Execution, isVacuum } from "./execution.ts";
+import { RESULTS_BYTES_MAX } from "./row_collector.ts";
 import { databaseBusy, gone, isBusy } from "./failures.ts";
 import { type QueuedWrite, refusalOf } from "./queued_write.ts";
 import { checkForeignKeys } from "./transaction.ts";

@@ -42,6 +42,11 @@ export const LIMITS = {
    * each takes up to 2. Past it who has some is not read further, and requests over `longBytes` are refused.
    */
   waitingMax: { requests: 4_096, bytes: 48 * 1024 * 1024, longBytes: 64 * 1024 },
+  /**
+   * A request of so many bytes is read in pieces, for `pieceMs` at a time; pieces are so many bytes or UTF-16 units, some ms of
+   * the worst, or so many statements.
+   */
+  longRequest: { bytes: 512 * 1024, pieceUnits: 64 * 1024, pieceStatements: 1_000, pieceMs: 4 },
   /** A connection whose requests held the loop for so long, in ms, is read further when others had their turn. */
   handleMs: 2,
   /**

@@ -13,6 +13,7 @@ export const QUOTE = 0x22,
   CLOSE_ARRAY = 0x5d,
   OPEN_OBJECT = 0x7b,
   CLOSE_OBJECT = 0x7d;
+const DOLLAR = 0x24;
 const TAB = 0x09, LINE_FEED = 0x0a, RETURN = 0x0d, SPACE = 0x20;
 const PLUS = 0x2b, COMMA = 0x2c, MINUS = 0x2d, POINT = 0x2e;
 const DIGIT_0 = 0x30, DIGIT_9 = 0x39, COLON = 0x3a, BACKSLASH = 0x5c, LETTER_U = 0x75;
@@ -45,10 +46,13 @@ export class JsonScanner {
   at = 0;
   /** Whether the string that was stepped over last has escapes. */
   hasEscapes = false;
+  /** Whether since this was set the outermost object had a name that starts with a dollar, or with an escape. */
+  hasSpecialName = false;
   /** Whether no string since this was set holds half a surrogate pair. */
   isWellFormed = true;
-  /** What brackets are open in what is stepped over. */
-  readonly open = new Uint8Array(WIRE_LIMITS.nestingMax);
+  /** What brackets are open in what is stepped over, and how many. */
+  readonly open = new Uint8Array(WIRE_LIMITS.nestingMax + 1);
+  depth = 0;
 
   /** Starts at the beginning. */
   constructor(text: string) {
@@ -127,11 +131,24 @@ export class JsonScanner {
     this.fail();
   }
 
-  /** Steps over a value. Without recursion: that takes twice as long. */
+  /** Steps over a value. */
   skip(): void {
+    this.depth = 0;
+    this.goOn(Infinity);
+  }
+
+  /**
+   * Goes on stepping over a value, up to about the place `until`; true if it is over. Without recursion: that takes twice as
+   * long. It begins with a depth of 0; {@link JsonScanner.open} tells where it is.
+   */
+  goOn(until: number): boolean {
     const open = this.open;
-    let depth = 0;
+    let depth = this.depth;
     for (;;) {
+      if (this.at > until) {
+        this.depth = depth;
+        return false;
+      }
       this.space();
       const code = this.text.charCodeAt(this.at);
       if (code === OPEN_ARRAY || code === OPEN_OBJECT) {
@@ -141,24 +158,28 @@ export class JsonScanner {
         if (this.isAt(code + 2)) this.at++;
         else {
           open[depth++] = code;
-          if (code === OPEN_OBJECT) this.skipName();
+          if (code === OPEN_OBJECT) this.skipName(depth);
           continue;
         }
       } else if (code === QUOTE) this.skipString();
       else this.skipScalar(code);
       // After a value.
       for (;; depth--) {
-        if (depth === 0) return;
+        if (depth === 0) return true;
         const bracket = open[depth - 1];
         if (!this.separated(bracket + 2)) continue;
-        if (bracket === OPEN_OBJECT) this.skipName();
+        if (bracket === OPEN_OBJECT) this.skipName(depth);
         break;
       }
     }
   }
 
-  skipName(): void {
+  skipName(depth: number): void {
     this.space();
+    if (depth === 1) {
+      const first = this.text.charCodeAt(this.at + 1);
+      if (first === DOLLAR || first === BACKSLASH) this.hasSpecialName = true;
+    }
     this.skipString();
     this.colon();
   }

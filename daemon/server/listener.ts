@@ -11,7 +11,8 @@ import { socketPlace } from "../process/runtime_folder.ts";
 import type { Acceptor, Channel } from "./channel.ts";
 import { PipeAcceptor } from "./pipe_acceptor.ts";
 import { quiet } from "./quiet.ts";
-import { Session, type SessionOptions, tooManyConnections } from "./session.ts";
+import { tooManyConnections } from "./request_handler.ts";
+import { Session, type SessionOptions } from "./session.ts";
 import { UnixAcceptor } from "./unix_acceptor.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";

@@ -4,7 +4,7 @@
  * @module
  */
 import { SkylineError } from "../../client/errors.ts";
-import { examineJson, type ParsedJson, parseFast } from "../../client/json.ts";
+import { examineJson, examineLongJson, type ParsedJson, parseFast } from "../../client/json.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import type { Expectation, RequestId } from "../../client/protocol.ts";
 import { Real } from "../../client/values.ts";
@@ -13,7 +13,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { BindValues } from "../sqlite/statement.ts";
 import { NeedsSource, readParameters } from "./parameters.ts";
 import { Nested } from "./json_scanner.ts";
-import { readRequestJson } from "./request_reader.ts";
+import { type Reading, readLongRequestJson, readRequestJson } from "./request_reader.ts";
 
 /** A request that has been checked. */
 export type CheckedRequest =
@@ -40,6 +40,48 @@ type Fields = Readonly<Record<string, unknown>>;
 export function decodeRequest(body: Uint8Array): ParsedJson {
   const { text, hasOddNumbers, isLong } = examineJson(body);
   return { value: hasOddNumbers || isLong ? readRequestJson(text) : parseFast(text), text };
+}
+
+/**
+ * Reads a request in pieces, and lets go of its body; `identify` is told its `id` as soon as that is known. `now` is when it arrived, on the clock of
+ * `performance.now()`.
+ *
+ * @throws {SkylineError} as {@link decodeRequest}, {@link readId} and {@link readRequest} do.
+ */
+export function* readLongRequest(
+  body: Uint8Array,
+  now: number,
+  identify: (id: RequestId | undefined) => void,
+): Reading<CheckedRequest> {
+  const { pieceUnits } = LIMITS.longRequest;
+  const { text, hasOddNumbers, isLong } = yield* examineLongJson(body, pieceUnits);
+  // At once: the collector would learn late that it is garbage.
+  if (body.length === body.buffer.byteLength) (body.buffer as ArrayBuffer).transfer(0);
+  yield;
+  const value = hasOddNumbers || isLong
+    ? yield* readLongRequestJson(text, pieceUnits)
+    : parseFast(text);
+  identify(readId({ value, text }));
+  yield;
+  try {
+    return yield* readLong({ value, text }, now);
+  } catch (error) {
+    if (!(error instanceof NeedsSource)) throw error;
+    return yield* readLong({ value: yield* readLongRequestJson(text, pieceUnits), text }, now);
+  }
+}
+
+function* readLong(json: ParsedJson, now: number): Reading<CheckedRequest> {
+  const fields = json.value as Fields;
+  if (fields.type !== "ExecBatch") return read(fields, json, now);
+  const db = optional(fields, "db", isString, "a text");
+  const write = readWriteFields(fields, now, json.text.length);
+  const statements: WriteStatement[] = [];
+  for (const stmt of fields.stmts as unknown[]) {
+    if (statements.length % LIMITS.longRequest.pieceStatements === 0) yield;
+    statements.push(readStatement(stmt, statements.length));
+  }
+  return { type: "ExecBatch", db, write: { ...write, statements } };
 }
 
 /**
@@ -104,6 +146,12 @@ function read(fields: Fields, { text }: ParsedJson, now: number): CheckedRequest
 }
 
 function readWrite(fields: Fields, now: number, units: number): Write {
+  const write = readWriteFields(fields, now, units);
+  return { ...write, statements: (fields.stmts as unknown[]).map(readStatement) };
+}
+
+/** A write without its statements, of which there are some. */
+function readWriteFields(fields: Fields, now: number, units: number): Omit<Write, "statements"> {
   const { stmts } = fields;
   if (!Array.isArray(stmts) || stmts.length === 0 || stmts.length > WIRE_LIMITS.statementsMax) {
     throw invalid(`"stmts" must be an array of 1 to ${WIRE_LIMITS.statementsMax} statements`);
@@ -116,7 +164,6 @@ function readWrite(fields: Fields, now: number, units: number): Write {
     throw invalid(`"client" and "key" need "tx":"atomic": several transactions cannot be repeated`);
   }
   return {
-    statements: stmts.map((stmt, index) => readStatement(stmt, index)),
     atomic: tx === "atomic",
     results: optional(fields, "results", isBoolean, "true or false") ?? false,
     ifRev: count(fields, "if_rev"),

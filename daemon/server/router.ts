@@ -49,13 +49,15 @@ export interface Host {
 }
 
 /** What the router needs of the connection that a request came from. */
-export interface Caller extends Recipient {
+export interface Caller {
   /** The database of the endpoint that it came through. */
   readonly home: Served;
   /** When the request arrived that is being routed, on the clock of `performance.now()`. */
   readonly arrivedAt: number;
   /** Its place in the order of requests to a database. */
   laneOf(database: Database): Lane;
+  /** Says when its queries that take long may begin. */
+  readonly recipient: Recipient;
   /** Ends its queries when it is gone. */
   readonly signal: AbortSignal;
 }
@@ -123,7 +125,7 @@ export class Router {
       this.#times.note(served.queryTimes, arrivedAt);
       return queryAnswer(id, outcome);
     };
-    const query = { sql, params, deadline, signal: caller.signal, recipient: caller };
+    const query = { sql, params, deadline, signal: caller.signal, recipient: caller.recipient };
     const pending = caller.laneOf(served.database).query(query);
     return pending instanceof Promise ? pending.then(answer) : answer(pending);
   }

@@ -5,46 +5,43 @@
  */
 import { SkylineError } from "../../client/errors.ts";
 import { FrameDecoder } from "../../client/frame.ts";
+import { WIRE_LIMITS } from "../../client/limits.ts";
 import type { ConnectionStatus, RequestId } from "../../client/protocol.ts";
 import type { Database } from "../database/database.ts";
 import { Rests } from "../database/turn.ts";
 import { LIMITS } from "../process/limits.ts";
-import type { Log } from "../process/log.ts";
 import { AnswerOrder, release } from "./answer_order.ts";
 import type { AnswerTimes } from "./answer_times.ts";
 import { type Answer, errorAnswer, fitting } from "./answers.ts";
 import type { Channel } from "./channel.ts";
-import type { ConnectionMemory, UnreadHolder } from "./connection_memory.ts";
-import type { IdleMemory } from "./idle_memory.ts";
 import { Lane } from "./lane.ts";
 import { Outbox } from "./outbox.ts";
 import { PartialFrame } from "./partial_frame.ts";
-import type { Caller, Router, Served } from "./router.ts";
-import { decodeRequest, readId, readRequest } from "./request.ts";
+import {
+  type Handled,
+  type Requester,
+  RequestHandler,
+  type RequestHandlerOptions,
+} from "./request_handler.ts";
+import type { Served } from "./router.ts";
 import { type ClosedTraffic, Traffic } from "./traffic.ts";
-
-/** Requests of a connection that is kept for commands. Not `Ping`: it would tell an app that it is served. */
-const COMMANDS: ReadonlySet<string> = new Set(["Status", "Shutdown"]);
+import { UnreadAnswers } from "./unread_answers.ts";
 
 /** Of connections that send much. */
 const RESTS = new Rests();
 
 /** What a session is made with. */
-export interface SessionOptions {
-  readonly router: Router;
+export interface SessionOptions extends RequestHandlerOptions {
   /** The database of the endpoint. */
   readonly home: Served;
-  readonly memory: ConnectionMemory;
-  readonly idleMemory: IdleMemory;
   readonly answerTimes: AnswerTimes;
   readonly closedTraffic: ClosedTraffic;
-  readonly log: Log;
   /** Called once, when it is over. */
   onClose(session: Session): void;
 }
 
 /** A connection that is open. */
-export class Session implements Caller, UnreadHolder {
+export class Session implements Requester {
   readonly home: Served;
   readonly #channel: Channel;
   readonly #options: SessionOptions;
@@ -60,13 +57,11 @@ export class Session implements Caller, UnreadHolder {
   readonly traffic = new Traffic();
   /** Answers to requests without an id, in the order of the requests. */
   readonly #order = new AnswerOrder((answer) => this.#send(answer));
-  /** What is known of its unread answers where those of all are counted. */
-  unread = 0;
+  readonly recipient: UnreadAnswers;
   readonly #outbox: Outbox;
   #waitingRequests = 0;
   #waitingBytes = 0;
-  /** Requests for the daemon's end, which wait for all others. */
-  #waitingShutdowns = 0;
+  readonly #handler: RequestHandler;
   readonly #partialFrame: PartialFrame;
   arrivedAt = 0;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
@@ -74,6 +69,8 @@ export class Session implements Caller, UnreadHolder {
   /** Goes on reading, where that was left off for as much as it has waiting. */
   #readOn: (() => void) | undefined;
   #refused = false;
+  /** Whether a long request is being read. */
+  #isReading = false;
   /** Whether the peer sends no more. */
   #ended = false;
   /** Whether it closes as soon as everything is sent. */
@@ -95,6 +92,13 @@ export class Session implements Caller, UnreadHolder {
       sent: () => this.#sent(),
       failed: (error) => this.#failed(error),
     });
+    this.#handler = new RequestHandler(this, options);
+    this.recipient = new UnreadAnswers({
+      memory: options.memory,
+      size: () => this.#isClosed ? 0 : this.#outbox.memory + this.#order.memory,
+      fetched: () => channel.takenBytes,
+      cut: () => this.#cut(),
+    });
     this.#partialFrame = new PartialFrame(this, options.memory);
     options.idleMemory.note();
     this.#readAll();
@@ -106,37 +110,12 @@ export class Session implements Caller, UnreadHolder {
     return lane;
   }
 
-  get hasFetched(): boolean {
-    return this.#options.memory.hasFetched(this);
-  }
-
-  get hasRoom(): boolean {
-    return this.#options.memory.hasRoom;
-  }
-
-  wait(isDue: () => boolean): Promise<void> {
-    return this.#options.memory.wait(isDue);
-  }
-
-  get fetched(): number {
-    return this.#channel.takenBytes;
-  }
-
-  cut(): void {
+  #cut(): void {
     this.#options.log.warn("Connection cut: it does not fetch its answers", {
       connection: this.#id,
-      unread: this.unread,
+      unread: this.recipient.unread,
     });
     this.#destroy();
-  }
-
-  /** Has its unread answers counted among those of all. */
-  #noteUnread(): void {
-    const unread = this.#isClosed ? 0 : this.#outbox.memory + this.#order.memory;
-    const more = unread - this.unread;
-    if (more === 0) return;
-    this.unread = unread;
-    this.#options.memory.add(this, more);
   }
 
   /** Whether a request of it waits for its answer. */
@@ -184,7 +163,7 @@ export class Session implements Caller, UnreadHolder {
 
   /** A request for the end counts from before it waits, so that it does not wait for itself. */
   #hasWork(): boolean {
-    return this.#waitingRequests > this.#waitingShutdowns;
+    return this.#waitingRequests > this.#handler.waitingShutdowns;
   }
 
   /** Sends what is left and closes. */
@@ -251,8 +230,13 @@ export class Session implements Caller, UnreadHolder {
 
   /** Answers were sent: there may be room for more requests. */
   #sent(): void {
-    this.#noteUnread();
+    this.recipient.note();
     this.#endIfSent();
+    this.#goOn();
+  }
+
+  /** Goes on reading if that was left off, and there is room for more. */
+  #goOn(): void {
     if (this.#readOn === undefined || this.#isHeld()) return;
     this.#handleAll();
     if (this.#isHeld()) return;
@@ -271,46 +255,58 @@ export class Session implements Caller, UnreadHolder {
 
   /** Handles the next frame that has arrived whole; false if there is none. */
   #handleNext(): boolean {
+    if (this.#decoder.bufferedBytes > LIMITS.longRequest.bytes && this.#hasLong()) {
+      this.#handleLong();
+      return true;
+    }
     const body = this.#decoder.take();
     if (body === null) return false;
-    this.#handle(body);
+    this.traffic.requests++;
+    this.#answer(this.#handler.handle(body));
     return true;
   }
 
   #isFull(): boolean {
     const unsent = this.#outbox.unsent + this.#order.memory;
-    const { memory } = this.#options;
-    if (this.unread > 0 && memory.isShort) return true;
-    if (this.#waitingRequests > 0 && memory.isCrowded) return true;
+    if (this.#isReading || this.recipient.areTooMany) return true;
+    if (this.#waitingRequests > 0 && this.#options.memory.isCrowded) return true;
     return this.#waitingRequests >= LIMITS.connectionRequestsMax ||
       this.#order.count >= LIMITS.connectionRequestsMax ||
       this.#waitingBytes >= LIMITS.connectionBytesMax || unsent >= LIMITS.connectionBytesMax;
   }
 
-  #handle(body: Uint8Array): void {
+  #hasLong(): boolean {
+    const { wholeBytes } = this.#decoder;
+    return wholeBytes > LIMITS.longRequest.bytes && wholeBytes <= WIRE_LIMITS.frameBytesMax;
+  }
+
+  /** Handles a frame that takes long to read; nothing more is read meanwhile. */
+  async #handleLong(): Promise<void> {
+    this.#isReading = true;
+    this.#countWaiting(1, 0);
+    const isWanted = () => !this.#refused || this.#isClosed;
+    const handled = await this.#handler.handleLong(() => isWanted() ? this.#takeBody() : null);
+    this.#isReading = false;
+    this.#countWaiting(-1, 0);
+    if (handled) this.#answer(handled);
+    this.#settled();
+    if (!this.#isHeld()) this.#handleAll();
+    this.#goOn();
+  }
+
+  #takeBody(): Uint8Array {
+    const body = this.#decoder.take()!;
     this.traffic.requests++;
-    let id: RequestId | undefined;
-    let answer: Answer | Promise<Answer>;
-    let isUse = true;
-    try {
-      if (body.length === 0) throw new SkylineError("FRAME_EMPTY", "A frame has no body");
-      const json = decodeRequest(body);
-      id = readId(json);
-      this.#options.memory.checkWaiting(body.length);
-      const request = readRequest(json, this.arrivedAt);
-      if (this.isKept && !COMMANDS.has(request.type)) return this.refuse(tooManyConnections());
-      // To watch it is no use of it: who does it all the time would never see that memory is given back.
-      isUse = request.type !== "Status";
-      if (request.type === "Shutdown") this.#waitingShutdowns++;
-      answer = this.#options.router.route(this, id, request);
-    } catch (error) {
-      answer = this.#failureAnswer(id, error);
-    }
-    if (isUse) this.#options.idleMemory.note();
-    if (answer instanceof Promise) this.#await(id, body.length, answer);
+    this.#partialFrame.note(this.#isClosed ? 0 : this.#decoder.bufferedBytes);
+    return body;
+  }
+
+  #answer({ id, bytes, answer }: Handled): void {
+    if (answer === null) return;
+    if (answer instanceof Promise) this.#await(id, bytes, answer);
     else if (id === undefined) this.#order.add(fitting(id, answer));
     else this.#send(fitting(id, answer));
-    this.#noteUnread();
+    this.recipient.note();
   }
 
   #await(id: RequestId | undefined, bytes: number, answer: Promise<Answer>): void {
@@ -322,10 +318,10 @@ export class Session implements Caller, UnreadHolder {
       this.#options.idleMemory.note();
       if (slot) this.#order.fill(slot, fit);
       else this.#send(fit);
-      this.#noteUnread();
+      this.recipient.note();
       this.#settled();
     };
-    answer.then(answered, (error) => answered(this.#failureAnswer(id, error)));
+    answer.then(answered, (error) => answered(this.#handler.failureAnswer(id, error)));
   }
 
   #countWaiting(requests: number, bytes: number): void {
@@ -334,12 +330,6 @@ export class Session implements Caller, UnreadHolder {
     this.#waitingBytes += bytes;
     memory.waitingRequests += requests;
     memory.waitingBytes += bytes;
-  }
-
-  #failureAnswer(id: RequestId | undefined, error: unknown): string {
-    if (error instanceof SkylineError) return errorAnswer(id, error);
-    this.#options.log.error("Unexpected error", { error: (error as Error).stack ?? String(error) });
-    return errorAnswer(id, new SkylineError("INTERNAL_ERROR", `Unexpected: ${error}`));
   }
 
   /** A request was answered: there may be nothing left to wait for. */
@@ -381,7 +371,7 @@ export class Session implements Caller, UnreadHolder {
     this.#channel.destroy();
     this.#outbox.clear();
     this.#order.close();
-    this.#noteUnread();
+    this.recipient.note();
     clearTimeout(this.#lingerTimer);
     clearTimeout(this.#halfOpenTimer);
     this.#refused = true;
@@ -393,12 +383,4 @@ export class Session implements Caller, UnreadHolder {
     this.#options.closedTraffic.add(this.traffic);
     this.#options.onClose(this);
   }
-}
-
-/** Why a connection is refused that is beyond those that are served. */
-export function tooManyConnections(): SkylineError {
-  return new SkylineError(
-    "TOO_MANY_CONNECTIONS",
-    `This endpoint serves ${LIMITS.connectionsMax} connections at most`,
-  );
 }

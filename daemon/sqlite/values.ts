@@ -56,7 +56,10 @@ function bindText(handle: StatementHandle, index: number, text: string): number 
     return lib.sqlite3_bind_text(handle, index, scratch, written, TRANSIENT);
   }
   const bytes = encoder.encode(text);
-  return lib.sqlite3_bind_text(handle, index, bytes, bytes.length, TRANSIENT);
+  const code = lib.sqlite3_bind_text(handle, index, bytes, bytes.length, TRANSIENT);
+  // At once: the collector would learn late that it is garbage.
+  if (bytes.length > scratch.length) bytes.buffer.transfer(0);
+  return code;
 }
 
 const INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4;

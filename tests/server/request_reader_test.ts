@@ -3,8 +3,13 @@ import fc from "fast-check";
 import { SkylineError } from "../../client/errors.ts";
 import { WIRE_LIMITS } from "../../client/limits.ts";
 import { Real } from "../../client/values.ts";
-import { decodeRequest, readRequest } from "../../daemon/server/request.ts";
-import { readRequestJson } from "../../daemon/server/request_reader.ts";
+import { LIMITS } from "../../daemon/process/limits.ts";
+import { decodeRequest, readLongRequest, readRequest } from "../../daemon/server/request.ts";
+import {
+  type Reading,
+  readLongRequestJson,
+  readRequestJson,
+} from "../../daemon/server/request_reader.ts";
 
 /** What a request comes to, or the code of its error. */
 function outcomeOf(value: unknown, text: string): unknown {
@@ -66,6 +71,68 @@ Deno.test("readRequestJson() reads the requests that JSON.parse reads", () => {
     }),
     { numRuns: 2_000 },
   );
+});
+
+/** What is read, and how often others could be served meanwhile. */
+function inPieces<T>(reading: Reading<T>): { value: T; pauses: number } {
+  for (let pauses = 0;; pauses++) {
+    const { done, value } = reading.next();
+    if (done) return { value, pauses };
+  }
+}
+
+Deno.test("readLongRequestJson() reads in pieces of any length what readRequestJson() reads at once", () => {
+  const space = fc.constantFrom(undefined, 1);
+  const pieceUnits = fc.integer({ min: 0, max: 40 });
+  fc.assert(
+    fc.property(anyRequest, space, pieceUnits, (value, space, pieceUnits) => {
+      const text = JSON.stringify(value, undefined, space);
+      const { value: read } = inPieces(readLongRequestJson(text, pieceUnits));
+      assert.deepEqual(read, readRequestJson(text));
+    }),
+  );
+});
+
+/** Nearly a megabyte of one part. */
+const much = (part: string) => Array(Math.floor(900_000 / (part.length + 1))).fill(part).join(",");
+
+Deno.test("readLongRequest() lets others go on within whatever is long", () => {
+  const statement = (more: string) => `{"type":"ExecBatch","id":7,"stmts":[{"sql":"x",${more}}]}`;
+  const texts = [
+    ...["[]", "{}", '{"$blob":""}', '{"a":[1.0]}', '"a"', "1e1"].flatMap((part) => [
+      statement(`"params":[[${much(part)}]]`),
+      statement(`"params":[${much(part)}]`),
+      `{"type":"Ping","id":7,"unknown":[${much(part)}]}`,
+      `{"type":"Ping","id":7,${much(`"unknown":${part}`)}}`,
+    ]),
+    ...['"$blob":0', '"$blob":[[]]', '"a":{}'].flatMap((part) => [
+      statement(`"params":[{${much(part)}}]`),
+      statement(`"params":{${much(part)}}`),
+      statement(`"expect":{${much(part)}}`),
+    ]),
+    ...['{"sql":""}', "null", '{"sql":"x","params":[1.0,{"$blob":""}]}', "[]"].map((part) =>
+      `{"type":"ExecBatch","id":7,"stmts":[${much(part)}]}`
+    ),
+  ];
+  for (const text of texts) {
+    let id: unknown;
+    const body = new TextEncoder().encode(text.replace("{", `{"a":1e1,`));
+    // Numbers that may be inexact have all of them read by the daemon's own reader.
+    const reading = readLongRequest(body.slice(), 0, (read) => id = read);
+    let outcome: unknown, pauses = 0;
+    try {
+      for (let next = reading.next(); !next.done; next = reading.next()) pauses++;
+      outcome = "read";
+    } catch (error) {
+      outcome = (error as SkylineError).code;
+    }
+    const shown = text.slice(0, 90);
+    assert.equal(id, 7, `the id is known whatever follows: ${shown}`);
+    // A piece each of the first look and of reading.
+    assert.ok(pauses >= 2 * Math.floor(text.length / LIMITS.longRequest.pieceUnits), shown);
+    const atOnce = outcomeOf(readRequestJson(text), text);
+    assert.equal(outcome, typeof atOnce === "string" ? atOnce : "read", shown);
+  }
 });
 
 Deno.test("readRequestJson() refuses what JSON.parse refuses, and nothing else", () => {
