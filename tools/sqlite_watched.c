@@ -11,9 +11,15 @@
 ** The source of SQLite is part of this file, for its state is not to be had from outside.
 */
 #include "sqlite3.c"
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* A look at the clock for so many allocations: some 5 microseconds. */
 #define WATCHED_CALLS 64
+
+/* From so many bytes on that a call took, what it left is given back. */
+#define LARGE_BYTES (4*1024*1024)
 
 /* Why a call was ended. */
 #define ENDED_BY_TIME 1   /* or by sqlite3_interrupt */
@@ -26,6 +32,7 @@ struct Watch {
   sqlite3_int64 nanoseconds;  /* that it may take, from the first look at the clock; negative: until interrupted */
   sqlite3_int64 until;        /* 0 before that look */
   sqlite3_int64 bytes;
+  sqlite3_int64 bytesMost;
   unsigned calls;
   int ended;
 };
@@ -86,6 +93,7 @@ static Watch *compiling(void){
 static int isRefused(Watch *watch, int bytes){
   if( watch->ended ) return 1;
   watch->bytes += bytes;
+  if( watch->bytes>watch->bytesMost ) watch->bytesMost = watch->bytes;
   if( watch->bytes>bytesMax ){
     watch->ended = ENDED_BY_BYTES;
   }else if( ++watch->calls%WATCHED_CALLS==0 && isLate(watch) ){
@@ -142,6 +150,10 @@ static void beginWatch(Watch *watch, sqlite3 *db, int milliseconds){
 
 static int endWatch(Watch *watch, int code){
   setWatching(0);
+#ifdef __GLIBC__
+  /* It keeps memory for each thread: 32 MiB of each that ever prepared something large. */
+  if( watch->bytesMost>LARGE_BYTES ) malloc_trim(0);
+#endif
   if( watch->nanoseconds>=0 ) lastEnded = watch->ended;
   if( watch->ended==0 ) return code;
   /* SQLite goes on without some of what it wants to know: that is not the call's result. */

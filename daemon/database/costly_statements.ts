@@ -23,6 +23,8 @@ export class CostlyStatements {
   readonly #marks = new Map<string, Caution>();
   /** Shapes of SQL that were seen cheap on a large file. */
   readonly #cheapShapes = new Set<string>();
+  /** What took long to prepare, and is not kept prepared. */
+  readonly #expensive = new Set<string>();
   #isLarge = false;
   #looksAgainAt = -Infinity;
 
@@ -62,7 +64,8 @@ export class CostlyStatements {
 
   /** Whether a statement of a write is known to be costly. */
   holds({ statements }: Write): boolean {
-    return this.#marks.size > 0 && statements.some(({ sql }) => this.#cautionOf(sql) > 0);
+    if (this.#marks.size === 0 && this.#expensive.size === 0) return false;
+    return statements.some(({ sql }) => this.#cautionOf(sql) > 0 || this.isExpensive(sql));
   }
 
   /** This SQL held the loop, or may: the next time there is so much caution, or what there was if that is more. */
@@ -85,6 +88,23 @@ export class CostlyStatements {
   /** This SQL turned out cheap, perhaps because an index was made. */
   unmark({ sql, isLong }: Looked): void {
     if (!isLong || !this.#isLarge) this.#marks.delete(key(sql));
+  }
+
+  /** Whether this SQL, of one or more statements, is known to take long to prepare. */
+  isExpensive(sql: string): boolean {
+    return this.#expensive.size > 0 && this.#expensive.has(key(sql));
+  }
+
+  /** A statement of this SQL takes long to prepare. */
+  markExpensive(sql: string): void {
+    this.#expensive.delete(key(sql));
+    this.#expensive.add(key(sql));
+    dropOldest(this.#expensive, LIMITS.costlyStatementsMax);
+  }
+
+  /** This SQL has been prepared: it is kept so where it is not long. */
+  notePrepared(sql: string): void {
+    if (sql.length <= LIMITS.cachedSqlLengthMax) this.#expensive.delete(key(sql));
   }
 
   /** A run of a statement was cheap, or it was not: SQL that differs in its values alone is likely to be the same. */

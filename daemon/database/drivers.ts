@@ -13,7 +13,7 @@ import { type Execution, standsAlone, type Step } from "./execution.ts";
 import { checkWanted, interruptible, isInterrupt } from "./interruptible.ts";
 import { DISK_WORK } from "./disk_work.ts";
 import type { Semaphore } from "./semaphore.ts";
-import { WRITE_SLOTS } from "./slow_steps.ts";
+import { WRITE_PREPARATION_SLOTS, WRITE_SLOTS } from "./slow_steps.ts";
 import { rest } from "./turn.ts";
 
 /** Thrown where an execution cannot be done inline; it is to be run again beside the loop. */
@@ -29,6 +29,8 @@ export interface Drive {
   readonly signal?: AbortSignal;
   /** Bounds the steps off the loop; those of writes by default. */
   readonly slots?: Semaphore;
+  /** Bounds what is prepared off the loop, which has one of `slots` as well; that of writes by default. */
+  readonly preparationSlots?: Semaphore;
   /** How often it was begun anew beside the loop; by default it was not. */
   readonly attempt?: number;
 }
@@ -105,6 +107,7 @@ function prepareInline<T>(
   clock: Clock,
 ): IteratorResult<Step, T> {
   try {
+    if (drive.costly.isExpensive(preparation.sql)) throw new NotInline();
     prepareUntil(preparation, drive, clock.now, LIMITS.stepInlineMs);
   } catch (error) {
     return execution.throw(error);
@@ -116,7 +119,7 @@ function prepareInline<T>(
 
 function prepareUntil(
   preparation: Preparation,
-  { connection }: Drive,
+  { connection, costly }: Drive,
   now: number,
   ms: number,
 ): void {
@@ -124,7 +127,9 @@ function prepareUntil(
   try {
     preparation.within(ms);
   } catch (error) {
-    throw isInterrupt(error) ? new NotInline() : error;
+    if (!isInterrupt(error)) throw error;
+    costly.markExpensive(preparation.sql);
+    throw new NotInline();
   } finally {
     connection.clock.until = Infinity;
   }
@@ -225,24 +230,37 @@ async function prepareBeside<T>(
 ): Promise<IteratorResult<Step, T>> {
   try {
     checkWanted(drive);
-    try {
-      prepareUntil(preparation, drive, performance.now(), LIMITS.stepCheapMs);
-    } catch (error) {
-      if (!(error instanceof NotInline)) throw error;
-      await prepareOffLoop(preparation, drive);
-    }
+    const isPrepared = !drive.costly.isExpensive(preparation.sql) &&
+      prepareInTime(preparation, drive);
+    if (!isPrepared) await prepareOffLoop(preparation, drive);
   } catch (error) {
     return execution.throw(error);
   }
   return execution.next(true);
 }
 
+function prepareInTime(preparation: Preparation, drive: Drive): boolean {
+  try {
+    prepareUntil(preparation, drive, performance.now(), LIMITS.stepCheapMs);
+    return true;
+  } catch (error) {
+    if (error instanceof NotInline) return false;
+    throw error;
+  }
+}
+
 async function prepareOffLoop(preparation: Preparation, drive: Drive): Promise<void> {
-  const slots = drive.slots ?? WRITE_SLOTS;
+  const { slots = WRITE_SLOTS, preparationSlots = WRITE_PREPARATION_SLOTS } = drive;
   await slots.acquire(drive);
   try {
-    checkWanted(drive);
-    await interruptible(drive, () => preparation.offLoop(), () => false);
+    await preparationSlots.acquire(drive);
+    try {
+      checkWanted(drive);
+      await interruptible(drive, () => preparation.offLoop(), () => false);
+      drive.costly.notePrepared(preparation.sql);
+    } finally {
+      preparationSlots.release();
+    }
   } finally {
     slots.release();
   }

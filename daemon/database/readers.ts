@@ -17,7 +17,7 @@ import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
 import { openConnection } from "./open_connection.ts";
 import { ownRowChanged, SELECT_REVISION } from "./own_tables.ts";
 import { Semaphore, within } from "./semaphore.ts";
-import { querySlots } from "./slow_steps.ts";
+import { preparationSlots, querySlots } from "./slow_steps.ts";
 import { applySettings, type ConnectionSettings } from "./writer.ts";
 
 /** Who gets answers. */
@@ -145,6 +145,7 @@ export class Readers {
   /** One less than readers: a quick query always finds one. */
   readonly #besideLoop = new Semaphore(LIMITS.readersMax - 1);
   readonly #slots = querySlots();
+  readonly #preparationSlots = preparationSlots();
   readonly #running = new Set<Promise<unknown>>();
   /** Ends those that run. */
   #ending = new AbortController();
@@ -334,6 +335,7 @@ export class Readers {
           connection,
           costly: this.#costly,
           slots: this.#slots,
+          preparationSlots: this.#preparationSlots,
           attempt,
           ...query,
         });

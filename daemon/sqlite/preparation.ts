@@ -20,6 +20,11 @@ export class Preparation {
     this.#script = script;
   }
 
+  /** All of the script's SQL. */
+  get sql(): string {
+    return this.#script.sql;
+  }
+
   /**
    * Prepares it while the loop waits, for so long.
    *

@@ -13,7 +13,8 @@ const SEMICOLON = 0x3b, DASH = 0x2d, SLASH = 0x2f, STAR = 0x2a, NEWLINE = 0x0a;
  * for each statement would take time in the square of the statements.
  */
 export class Script {
-  readonly #sql: string;
+  /** All of it, whatever was taken. */
+  readonly sql: string;
   /** In UTF-8, ended by a NUL. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   #at = 0;
@@ -21,7 +22,7 @@ export class Script {
   /** @throws {SqliteError} where there is a NUL: SQLite would take what is before it. */
   constructor(sql: string) {
     if (sql.includes("\0")) throw new SqliteError(RESULT.ERROR, "the SQL holds a NUL character");
-    this.#sql = sql;
+    this.sql = sql;
     this.bytes = cString(sql);
   }
 
@@ -54,9 +55,7 @@ export class Script {
   /** Decoded, not a part of the text: one that is remembered would hold all of it. */
   #text(from: number, to: number): string {
     if (from >= to) return "";
-    return from === 0 && to >= this.#end
-      ? this.#sql
-      : decoder.decode(this.bytes.subarray(from, to));
+    return from === 0 && to >= this.#end ? this.sql : decoder.decode(this.bytes.subarray(from, to));
   }
 
   /** Whether white space, semicolons and comments are all that was not taken yet. */

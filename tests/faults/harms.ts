@@ -136,6 +136,18 @@ function again(name: string, request: (size: Size) => object): Harm {
   };
 }
 
+/** On eight connections, again and again. */
+function eightTimes(name: string, request: object): Harm {
+  const harm = again(`eight times ${name}`, () => request);
+  return {
+    ...harm,
+    async run(stage) {
+      const all = await Promise.all(Array.from({ length: 8 }, () => harm.run(stage)));
+      return all.flat();
+    },
+  };
+}
+
 const insert = (params: readonly unknown[]) => ({
   type: "ExecBatch",
   stmts: [{ sql: "insert into many values (length(?))", params }],
@@ -203,6 +215,7 @@ export const HARMS: readonly Harm[] = [
   { name: "nothing", run: ({ timeoutMs }) => sleep(timeoutMs).then(() => []) },
   endlessQueries,
   statement("SQL that is doubled 20 times", doubled(20)),
+  eightTimes("SQL that is doubled 20 times", { type: "Query", sql: doubled(20) }),
   statement("rows of 15 MB", "select zeroblob(15000000) from large limit 60"),
   // Up to a second now and then, where the machine is busy.
   open(statement("rows of 15 MB of text", `select ${text(15_000_000)} from large limit 60`)),

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { CostlyStatements } from "../../daemon/database/costly_statements.ts";
+import { Clock, driveBeside, driveInline, NotInline } from "../../daemon/database/drivers.ts";
+import { executeWrite } from "../../daemon/database/execution.ts";
+import { LIMITS } from "../../daemon/process/limits.ts";
+import { sqlite } from "../../daemon/sqlite/ffi.ts";
+import type { Script } from "../../daemon/sqlite/script.ts";
+import { TemporaryConnection } from "../sqlite/temporary_connection.ts";
+
+/** Another library than the one that is built does not end what takes long. */
+const ignore = sqlite().skylinedb_prepare === null;
+
+/** Of 2^19 parts: it takes more memory to prepare than there is for it. */
+const DOUBLED = "with c0 as (select 1), " +
+  Array.from(
+    { length: 19 },
+    (_, i) => `c${i + 1} as (select * from c${i} union all select * from c${i})`,
+  ).join(", ") + " select count(*) from c19";
+
+/** Takes a tenth of a second to prepare, and little memory. */
+const ADDED = Array.from({ length: 15 }).reduce<string>(
+  (inner) => `select v + v as v from (${inner})`,
+  "select v from t",
+);
+
+/** Counts what is prepared for a client on the loop, and off it. */
+class CountedConnection implements Disposable {
+  readonly #temporary = new TemporaryConnection();
+  readonly connection = this.#temporary.connection;
+  readonly costly = new CostlyStatements();
+  inline = 0;
+  offLoop = 0;
+
+  constructor() {
+    const { connection } = this;
+    connection.exec("create table t(v)");
+    const inline = connection.prepareNext.bind(connection);
+    const offLoop = connection.prepareNextOffLoop.bind(connection);
+    connection.prepareNext = (script: Script, options = {}) => {
+      if (options.withinMs) this.inline++;
+      return inline(script, options);
+    };
+    connection.prepareNextOffLoop = (script: Script) => {
+      this.offLoop++;
+      return offLoop(script);
+    };
+  }
+
+  #start(sql: string) {
+    const { connection, costly } = this;
+    this.inline = this.offLoop = 0;
+    const deadline = performance.now() + 60_000;
+    const statements = [{ sql, params: [] }];
+    const write = { statements, atomic: true, results: false, deadline, units: 100 };
+    const isAlone = costly.holds(write);
+    return {
+      execution: executeWrite(connection, write),
+      drive: { connection, costly, deadline },
+      isAlone,
+    };
+  }
+
+  /** Whether it was known that it has to run alone. */
+  runInline(sql: string): boolean {
+    const { execution, drive, isAlone } = this.#start(sql);
+    const clock = new Clock();
+    driveInline(execution, drive, clock, clock.now + 60_000);
+    return isAlone;
+  }
+
+  async runBeside(sql: string): Promise<void> {
+    const { execution, drive } = this.#start(sql);
+    await driveBeside(execution, drive);
+  }
+
+  [Symbol.dispose](): void {
+    this.#temporary[Symbol.dispose]();
+  }
+}
+
+Deno.test("driveInline() tries once to prepare what takes long", { ignore }, async () => {
+  using it = new CountedConnection();
+  for (const tries of [1, 0, 0]) {
+    assert.throws(() => it.runInline(DOUBLED), NotInline);
+    assert.equal(it.inline, tries);
+  }
+  await assert.rejects(it.runBeside(DOUBLED), /over 32 MiB/);
+  assert.deepEqual([it.inline, it.offLoop], [0, 1]);
+  assert.throws(() => it.runInline(DOUBLED), NotInline);
+  assert.equal(it.inline, 0, "as long as it is not prepared");
+});
+
+Deno.test("driveBeside() prepares off the loop what takes long, once", { ignore }, async () => {
+  using it = new CountedConnection();
+  await it.runBeside(ADDED);
+  assert.deepEqual([it.inline, it.offLoop], [1, 1]);
+  assert.equal(it.runInline(ADDED), false);
+  assert.deepEqual([it.inline, it.offLoop], [0, 0], "it is kept prepared");
+  const long = ADDED + " ".repeat(LIMITS.cachedSqlLengthMax);
+  await it.runBeside(long);
+  await it.runBeside(long);
+  assert.deepEqual([it.inline, it.offLoop], [0, 1], "it is too long to be kept");
+});
+
+Deno.test("driveBeside() prepares what is cheap on the loop", async () => {
+  using it = new CountedConnection();
+  await it.runBeside("insert into t values (1); insert into t values (2)");
+  assert.deepEqual([it.inline, it.offLoop], [2, 0]);
+  await assert.rejects(it.runBeside("insert into nowhere values (1)"), /no such table/);
+});
+
+Deno.test("CostlyStatements.holds() knows SQL that is expensive to prepare", () => {
+  const costly = new CostlyStatements();
+  const write = (sql: string) => ({ statements: [{ sql, params: [] }] }) as never;
+  costly.markExpensive("a");
+  assert.ok(costly.holds(write("a")));
+  assert.ok(!costly.holds(write("b")));
+  costly.notePrepared("a");
+  assert.ok(!costly.holds(write("a")));
+  for (let i = 0; i <= LIMITS.costlyStatementsMax; i++) costly.markExpensive(`${i}`);
+  assert.ok(!costly.isExpensive("0"));
+  assert.ok(costly.isExpensive("1"));
+});
