@@ -27,6 +27,9 @@ export async function start(config: DaemonConfig): Promise<number> {
     failPastFileSizeLimit();
     refuseFewDescriptors();
   }
+  if (config.logFile !== undefined) {
+    (await import("./log_place.ts")).refuseLogInDatabase(config);
+  }
   await using log = openLog(config);
   const rotates = !WINDOWS && config.logFile !== undefined;
   // Before anything that takes time: without a listener the signal would end the process.

@@ -127,6 +127,34 @@ Deno.test("start says why, exit code 5, when the log file cannot be opened", asy
   assert.ok(stderr.startsWith(`error: Cannot open the log file ${log}: `), stderr);
 });
 
+Deno.test("start refuses to write its log into a database, under whatever name", async () => {
+  await using folder = new Folder();
+  const [served, other] = [folder.file("app.db"), folder.file("other.db")];
+  assert.equal((await run(["start", other, "--background"])).code, 0);
+  assert.equal((await run(["exec", other, "create table t (a)"])).code, 0);
+  assert.equal((await run(["shutdown", other])).code, 0);
+  const before = Deno.readFileSync(other);
+  const link = WINDOWS ? served : join(folder.path, "link.log");
+  if (!WINDOWS) Deno.symlinkSync(served, link);
+  const refused: [string, string][] = [
+    ...["app.db", "app.db-wal", "app.db-shm", "app.db-journal"].map((name): [string, string] => [
+      ...[served, join(folder.path, name)] as const,
+    ]),
+    [served, other],
+    [other, other],
+  ];
+  for (const [file, log] of refused) {
+    const { code, stderr } = await run(["start", file, "--log-file", log]);
+    assert.equal(code, 5, stderr);
+    assert.ok(stderr.startsWith(`error: Cannot open the log file ${log}: it is `), stderr);
+  }
+  Deno.writeTextFileSync(served, "");
+  const { code } = await run(["start", served, "--log-file", link]);
+  assert.equal(code, 5, "an empty file that is to be one");
+  assert.deepEqual(Deno.readFileSync(other), before);
+  assert.equal(Deno.readTextFileSync(served), "");
+});
+
 Deno.test("start appends to the log file, with the reason when it cannot serve", async () => {
   await using folder = new Folder();
   const log = join(folder.path, "app.log");
