@@ -9,6 +9,12 @@ const ENDLESS =
 const SLOW =
   "with recursive n(i) as (select 1 union all select i + 1 from n limit 3000000) select count(*) from n";
 
+/** The same for a tenth as long. */
+const HOLDING = SLOW.replace("3000000", "300000");
+/** Rows that cost nothing. */
+const CHEAP =
+  "with recursive n(i) as (select 1 union all select i + 1 from n limit 500) select i from n";
+
 async function take(client: WireClient, count: number): Promise<Answer[]> {
   const answers: Answer[] = [];
   while (answers.length < count) {
@@ -80,6 +86,26 @@ daemonTest("Query does not see writes that were sent after it, when it is slow",
   assert.equal(byId[1].rev, 1, "the revision that its rows were read at");
   assert.equal(byId[3].rev, 2);
   assert.equal(answers.at(-1)?.id, 1, "and does not hold up what came after it");
+});
+
+daemonTest("Query is of one revision, also when it begins anew while writes go on", async (it) => {
+  const { client } = it;
+  await it.exec("create table t(a)");
+  for (let n = 0; n < 2; n++) {
+    const writes = Array.from({ length: 20 }, (_, i) => ({
+      type: "ExecBatch",
+      id: i + 1,
+      stmts: [{ sql: "insert into t values (?)", params: [n] }],
+    }));
+    // A row that takes long beside the loop, cheap ones, after which the loop is tried, and one that holds it: all begins anew.
+    const count =
+      `select ${n}, count(*), (${HOLDING}) from t union all select i, 0, 0 from (${CHEAP}) union all select count(*), 0, 0 from (${HOLDING})`;
+    client.send({ type: "Query", id: 0, sql: count });
+    for (const write of writes) client.send(write);
+    const answers = await take(client, 21);
+    const { rows, rev } = answers.find(({ id }) => id === 0)!;
+    assert.deepEqual([rows[0], rev], [[n, 20 * n, 300_000], 20 * n + 1]);
+  }
 });
 
 daemonTest("Query sees its connection's write although a slow write is before both", async (it) => {
