@@ -91,13 +91,14 @@ Deno.test("start names the options that a daemon runs without, exit code 3, when
   const others = [
     ...["--durability", "full", "--wal-limit", "64MiB", "--close-idle", "90s"],
     ...["--exit-when-idle", "2h", "--foreign-keys", "off", "--keep-wal", "--log-file", log],
+    ...["--pipe", "other", "--log-level", "debug"],
   ];
   const endpoint = (await run(["endpoint", file])).stdout.trim();
   const expected =
     `error: A daemon (pid ${daemon.pid}) serves ${file} already, at ${endpoint}, with other options: ` +
-    `--log-file is standard error, not ${log}; --durability is normal, not full; ` +
+    `--pipe is none, not other; --log-file is standard error, not ${log}; --durability is normal, not full; ` +
     "--foreign-keys is on, not off; --wal-limit is 1GiB, not 64MiB; --close-idle is 5m, not 90s; " +
-    "--exit-when-idle is off, not 2h\nhint: ";
+    "--exit-when-idle is off, not 2h; --log-level is info, not debug\nhint: ";
   for (const background of [[], ["--background"]]) {
     const { code, stdout, stderr } = await run(["start", file, ...others, ...background]);
     assert.equal(code, 3);
