@@ -189,6 +189,14 @@ export class Connection {
     return { database: this.#handle, text: script.bytes.subarray(script.at), persistent };
   }
 
+  /**
+   * A statement may be prepared anew in a step, and the daemon's own ones write to its tables. What is prepared in the next step
+   * is not beside that: COMMIT has a full-text index written.
+   */
+  beginStep(): void {
+    this.#writesOwn = false;
+  }
+
   #prepared(script: Script, { handle, taken, code }: Outcome): Statement | null {
     if (code !== RESULT.OK) throw this.error(code);
     const own = script.take(script.at + taken);

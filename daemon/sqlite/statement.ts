@@ -133,6 +133,7 @@ export class Statement {
    * @throws {SqliteError}
    */
   step(): boolean {
+    this.#connection.beginStep();
     sqlite().sqlite3_step(this.#handle);
     return this.#stepped(this.#connection.resultCode);
   }
@@ -155,6 +156,7 @@ export class Statement {
    * {@link Connection.interrupt}.
    */
   async stepOffLoop(): Promise<boolean> {
+    this.#connection.beginStep();
     return this.#stepped(await stepOffLoop(this.#handle));
   }
 

@@ -158,3 +158,18 @@ daemonTest("a client goes on whose row another program has changed, beside other
   const values = await other.values("select a from t order by a");
   assert.deepEqual(values, [[1], [2], [3], [4], [5]]);
 });
+
+daemonTest(
+  "a full-text index is written with a commit of a schema that has changed",
+  async (it) => {
+    const insert = "insert into f values ('a')"; // kept prepared
+    await it.exec("create virtual table f using fts5(a)");
+    await it.exec(insert);
+    await it.exec("create table t(a)");
+    await it.exec(insert);
+    await it.exec("create index i on t(a)", insert);
+    elsewhere(it.daemon.file, "create table u(a)");
+    await it.exec(insert);
+    assert.deepEqual(await it.rows("select count(*) from f where f match 'a'"), [[4]]);
+  },
+);
