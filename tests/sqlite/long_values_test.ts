@@ -21,6 +21,21 @@ Deno.test("addText() writes every character as JSON.stringify does, wherever blo
   }
 });
 
+Deno.test("addText() finds what has to be escaped at any distance, and among any bytes", () => {
+  const escaped = ['"', "\\", "\n", "\x00", "\x1f", '\x1f"'];
+  const others = ["x", " ", "!", "#", "\x7f", "\x80", "é", "\u20ac", "😀", "[", "]", "\ud7ff"];
+  let text = "";
+  for (const other of others) {
+    for (let distance = 0; distance < 60; distance++) {
+      text += other.repeat(distance) + escaped[distance % escaped.length];
+    }
+  }
+  for (let offset = 0; offset < 5; offset++) {
+    const bytes = Buffer.from("y".repeat(offset) + text).subarray(offset);
+    assert.equal(added((blocks) => addText(blocks, bytes)), JSON.stringify(text));
+  }
+});
+
 Deno.test("addBase64() writes what Buffer does, for every length", () => {
   const bytes = Buffer.from(Array.from({ length: 400_000 }, (_, i) => i * 7 + (i >> 8)));
   const around = [0, 1, 2, 3, 4, 5].flatMap((i) => [i, 98_300 + i, 196_608 + i, 300_000 + i]);
