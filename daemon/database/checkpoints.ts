@@ -172,6 +172,9 @@ export class Checkpoints {
   }
 
   #copied(progress: CheckpointProgress): void {
+    if (this.#failure) {
+      this.#options.log.info("Checkpoints succeed again", { database: this.#options.path });
+    }
     this.#failure = undefined;
     this.#note(progress);
     this.count++;
@@ -194,8 +197,12 @@ export class Checkpoints {
     this.#dueAt = frames + LIMITS.checkpointFrames;
     // Another process copies, or writes.
     if (isBusy(error)) return;
-    this.#failure = failureOf(error);
-    this.#options.log.warn("Checkpoint failed", { database: this.#options.path, error });
+    const failure = failureOf(error);
+    // It is tried every second: said once, not each time.
+    if (failure.message !== this.#failure?.message) {
+      this.#options.log.warn("Checkpoint failed", { database: this.#options.path, error });
+    }
+    this.#failure = failure;
   }
 
   async #copy(): Promise<void> {

@@ -22,6 +22,8 @@ export class Listener {
   #endpoint: string;
   #acceptor: Acceptor | undefined;
   #isEnding = false;
+  /** Why the last connection could not be accepted; `undefined` since one was. */
+  #failing: string | undefined;
   readonly #options: Omit<SessionOptions, "onClose">;
   readonly #sessions = new Set<Session>();
   /** Those of them that are too many, and are kept for commands. */
@@ -93,11 +95,7 @@ export class Listener {
     const open = IS_WINDOWS ? PipeAcceptor.open : UnixAcceptor.open;
     this.#acceptor = await open(this.#endpoint, {
       accepted: (channel) => this.#connected(channel),
-      failed: (error) =>
-        this.#options.log.error("Accepting connections failed, trying again", {
-          endpoint: this.#endpoint,
-          error: reasonAndHint(error).reason,
-        }),
+      failed: (error) => this.#acceptFailed(reasonAndHint(error).reason),
       blocked: () => this.#closeIdle(),
     });
   }
@@ -106,8 +104,20 @@ export class Listener {
     for (const session of this.#sessions) session.idle().then(() => session.close());
   }
 
+  /** It is tried again at least every second: said once, not each time. */
+  #acceptFailed(reason: string): void {
+    if (reason === this.#failing) return;
+    this.#failing = reason;
+    const facts = { endpoint: this.#endpoint, error: reason };
+    this.#options.log.error("Accepting connections failed, trying again", facts);
+  }
+
   #connected(channel: Channel): void {
     this.accepted++;
+    if (this.#failing !== undefined) {
+      this.#failing = undefined;
+      this.#options.log.info("Accepting connections again", { endpoint: this.#endpoint });
+    }
     const { connectionsMax, connectionsKept, connectionsRefusedMax, connectionsCrowded } = LIMITS;
     // Those that are being refused hold their places for a moment too, and a pipe has no more than 254.
     if (this.#sessions.size >= connectionsMax + connectionsKept.max + connectionsRefusedMax) {

@@ -1,7 +1,7 @@
 /** A daemon that may open no more files: what is open goes on, the rest says why, and all is as before once there are some. */
 import assert from "node:assert/strict";
 import { WireClient } from "../wire_client.ts";
-import { type DaemonCase, daemonTest, until } from "./daemon_case.ts";
+import { type DaemonCase, daemonTest, sleep, until } from "./daemon_case.ts";
 
 const hasPrlimit = Deno.build.os === "linux" &&
   await new Deno.Command("prlimit", { args: ["--nofile"], stdout: "null" }).output()
@@ -44,8 +44,11 @@ daemonTest("A daemon without descriptors says so, goes on, and takes all again",
   const connecting = await WireClient.open(daemon.endpoint);
   const ping = connecting.ask({ type: "Ping" });
   await until(() => /Accepting connections failed.*as many files open/.test(daemon.log()));
+  await sleep(200); // it is tried some times more
   await limitDescriptors(it, 1_024);
   assert.equal((await ping).status, "ok", "who had connected is served now");
+  await until(() => daemon.log().includes("Accepting connections again"));
+  assert.equal(daemon.log().match(/Accepting connections failed/g)?.length, 1);
   assert.deepEqual((await client.ask(query)).rows, [[1]]);
   await connecting[Symbol.asyncDispose]();
 }, { ignore: !hasPrlimit });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Trace, whyNoTrace } from "../faults/strace.ts";
 import type { Answer } from "../wire_client.ts";
-import { type DaemonCase, daemonTest, until } from "./daemon_case.ts";
+import { type DaemonCase, daemonTest, sleep, until } from "./daemon_case.ts";
 
 const MIB = 1024 * 1024;
 const ROW = "insert into t values (zeroblob(1000000))";
@@ -62,9 +62,13 @@ daemonTest(
     assert.match(refused.message, /^The write-ahead log has reached its limit of 16777216 bytes, /);
     assert.match(refused.message, FILE_TOO_LARGE);
     assert.deepEqual(await it.rows("select count(*) from t"), [[count]]);
+    await sleep(300);
+    await insert(it, ROW); // asks for one more checkpoint
     await limitFiles(it, "unlimited");
     await until(async () => (await insert(it, ROW)).status === "ok");
     assert.deepEqual(await it.rows("select count(*) from t"), [[count + 1]]);
+    await until(() => it.daemon.log().includes("Checkpoints succeed again"));
+    assert.equal(it.daemon.log().match(/Checkpoint failed/g)?.length, 1);
   },
   { ignore: !hasPrlimit, args: ["--wal-limit", "16MiB"] },
 );
