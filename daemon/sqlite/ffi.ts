@@ -120,6 +120,7 @@ const SYMBOLS = {
     optional: true,
   },
   skylinedb_ended: { parameters: [], result: "i32", optional: true },
+  skylinedb_look_at_clock: { parameters: ["pointer", "i32"], result: "void", optional: true },
 
   sqlite3_reset: { parameters: ["pointer"], result: "void" },
   sqlite3_clear_bindings: { parameters: ["pointer"], result: "i32" },

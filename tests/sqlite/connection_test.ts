@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Connection } from "../../daemon/sqlite/connection.ts";
 import { SqliteError } from "../../daemon/sqlite/errors.ts";
+import { sqlite } from "../../daemon/sqlite/ffi.ts";
 import { type BindValues, ParameterMismatchError } from "../../daemon/sqlite/statement.ts";
 import { TemporaryConnection } from "./temporary_connection.ts";
 
@@ -134,15 +135,37 @@ Deno.test("Connection that is read-only cannot write", () => {
 const ENDLESS =
   "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
 
-Deno.test("StepClock ends a step that runs past it", () => {
+Deno.test("StepClock ends a step that runs past its time, and no other", () => {
   using temporary = new TemporaryConnection();
   const { connection } = temporary;
+  const statement = connection.prepare(ENDLESS).statement!;
   const started = performance.now();
-  connection.clock.until = started + 20;
-  assert.throws(() => connection.get(ENDLESS), code("SQLITE_INTERRUPT"));
+  connection.clock.until = started + 20; // for a library that is not ours
+  assert.throws(() => statement.stepWithin(20), code("SQLITE_INTERRUPT"));
   assert.ok(performance.now() - started < 5_000);
+  statement.finalize();
   connection.clock.until = Infinity;
-  assert.deepEqual(connection.get("select 1"), [1]);
+  const long = ENDLESS.replace("from n)", "from n where i < 300000)");
+  assert.deepEqual(connection.get(long), [300_000]);
+});
+
+Deno.test({
+  name: "StepClock ends a step after few operations, where each of them takes long",
+  ignore: sqlite().skylinedb_look_at_clock === null,
+  fn() {
+    using temporary = new TemporaryConnection();
+    const { connection } = temporary;
+    connection.exec("create table t(a)");
+    // Some 20 operations a row, of 5 ms.
+    const statement = connection.prepare(
+      "insert into t with recursive n(i) as (select 1 union all select i + 1 from n where i < 100) " +
+        "select i from n where length(hex(zeroblob(4000000 + i))) > 0",
+    ).statement!;
+    assert.throws(() => statement.stepWithin(5), code("SQLITE_INTERRUPT"));
+    statement.finalize();
+    // It stays where the row itself was undone.
+    assert.ok(connection.lastInsertRowid < 30n, `${connection.lastInsertRowid} rows`);
+  },
 });
 
 Deno.test("Connection.interrupt() ends a step off the loop, which goes on meanwhile", async () => {
