@@ -74,7 +74,7 @@ const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
 
 /** Which error a failure of SQLite's is. */
 export function codeOf(error: SqliteError): ErrorCode {
-  if (isShortage(error)) return "CANNOT_OPEN";
+  if (isShortage(error) || error.obstacle?.code === "NO_TEMPORARY_FOLDER") return "CANNOT_OPEN";
   if (error.obstacle?.isNoRoom) return "DISK_FULL";
   return CODE_OF_RESULT[error.primary] ?? "SQL_ERROR";
 }

@@ -45,6 +45,12 @@ const OBSTACLES: Readonly<Record<string, Pick<Obstacle, "reason" | "hint">>> = {
     hint:
       "Raise that limit and start the daemon again, or move the database to another file system",
   },
+  // Not a name of the system's.
+  NO_TEMPORARY_FOLDER: {
+    reason: "there is no folder for SQLite's temporary files that this user may write to " +
+      "(SQLITE_TMPDIR, TMPDIR, /var/tmp, /tmp)",
+    hint: "Start the daemon with TMPDIR set to such a folder, on a disk with space",
+  },
   ENAMETOOLONG: {
     reason: "its name or its path is longer than the system takes",
     hint: "Give it a shorter name, or a folder of a shorter path",

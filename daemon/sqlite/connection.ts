@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { obstacleOfNumber } from "../process/obstacle.ts";
+import { obstacleNamed, obstacleOfNumber } from "../process/obstacle.ts";
 import {
   changesSchema,
   isPassedOver,
@@ -14,7 +14,7 @@ import {
   refusal,
   writesOwn,
 } from "./authorizer.ts";
-import { IOERR_WRITE, RESULT, SqliteError } from "./errors.ts";
+import { IOERR_GETTEMPPATH, IOERR_WRITE, RESULT, SqliteError } from "./errors.ts";
 import { cString, databaseConfig, type DatabaseHandle, sqlite } from "./ffi.ts";
 import { SchemaCalls } from "./schema_calls.ts";
 import { Script } from "./script.ts";
@@ -363,6 +363,10 @@ function errorOf(handle: DatabaseHandle, code: number): SqliteError {
   const lib = sqlite();
   const extended = lib.sqlite3_extended_errcode(handle);
   const primary = extended & 0xff;
+  if (extended === IOERR_GETTEMPPATH) {
+    const obstacle = obstacleNamed("NO_TEMPORARY_FOLDER")!;
+    return new SqliteError(extended, obstacle.reason, obstacle);
+  }
   const isOfSystem = primary === RESULT.IOERR || primary === RESULT.CANTOPEN;
   const obstacle = isOfSystem ? obstacleOfNumber(lib.sqlite3_system_errno(handle)) : undefined;
   if (obstacle && primary === RESULT.CANTOPEN) {

@@ -76,6 +76,8 @@ export const RESULT = {
 
 /** SQLITE_IOERR_WRITE. */
 export const IOERR_WRITE = RESULT.IOERR | 3 << 8;
+/** SQLITE_IOERR_GETTEMPPATH. */
+export const IOERR_GETTEMPPATH = RESULT.IOERR | 25 << 8;
 
 /** A code's name, such as `SQLITE_CONSTRAINT_UNIQUE` for 2067. */
 export function resultCodeName(code: number): string {
