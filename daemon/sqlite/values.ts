@@ -79,13 +79,16 @@ export function columnJson(
       return integerJson(handle, index);
     case FLOAT:
       return realText(lib.sqlite3_column_double(handle, index));
+    // The length comes first: a pointer to a text may cost a copy of it, for the NUL at its end.
     case TEXT: {
-      const bytes = columnBytes(handle, index, lib.sqlite3_column_text(handle, index), bytesMax);
-      return bytes && textJson(bytes);
+      const length = lib.sqlite3_column_bytes(handle, index);
+      if (length > bytesMax) return null;
+      return textJson(bytesAt(lib.sqlite3_column_text(handle, index), length));
     }
     case BLOB: {
-      const bytes = columnBytes(handle, index, lib.sqlite3_column_blob(handle, index), bytesMax);
-      return bytes && blobText(bytes);
+      const length = lib.sqlite3_column_bytes(handle, index);
+      if (length > bytesMax) return null;
+      return blobText(bytesAt(lib.sqlite3_column_blob(handle, index), length));
     }
     default:
       return "null";
@@ -131,18 +134,8 @@ function textJson(bytes: Uint8Array): string {
   return text === null ? rawTextText(bytes) : JSON.stringify(text);
 }
 
-/**
- * The bytes of a column, `null` if there are more than `bytesMax`; valid until the next call of this function: the memory is
- * SQLite's or the scratch buffer.
- */
-function columnBytes(
-  handle: StatementHandle,
-  index: number,
-  pointer: Deno.PointerValue,
-  bytesMax: number,
-): Uint8Array | null {
-  const length = sqlite().sqlite3_column_bytes(handle, index);
-  if (length > bytesMax) return null;
+/** So many bytes of a column; valid until the next call of this function: the memory is SQLite's or the scratch buffer. */
+function bytesAt(pointer: Deno.PointerValue, length: number): Uint8Array {
   if (pointer === null || length === 0) return scratch.subarray(0, 0);
   if (length > scratch.length) {
     return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
