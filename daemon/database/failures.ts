@@ -63,6 +63,11 @@ export function isBusy(error: unknown): boolean {
     error instanceof SkylineError && error.sqliteCode?.startsWith("SQLITE_BUSY") === true;
 }
 
+/** Whether there is no room for what would be written, so that trying again later may help. */
+export function isFull(error: unknown): boolean {
+  return error instanceof SqliteError && codeOf(error) === "DISK_FULL";
+}
+
 /** Codes that say more than that SQLite failed. */
 const CODE_OF_RESULT: Readonly<Record<number, ErrorCode>> = {
   [RESULT.AUTH]: "NOT_ALLOWED",

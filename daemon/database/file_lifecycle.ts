@@ -7,7 +7,7 @@ import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { cannotOpen } from "./database_file.ts";
-import { isBusy, reopening, shuttingDown } from "./failures.ts";
+import { isBusy, isFull, reopening, shuttingDown } from "./failures.ts";
 import { FileClaim } from "./file_claim.ts";
 import { emptyLog, fileReplaced, leaveLog } from "./file_rescue.ts";
 import { type FileTrouble, FileWatch } from "./file_watch.ts";
@@ -134,7 +134,7 @@ export class FileLifecycle {
       isOther = this.#claim.renew();
       writer = openSoundWriter(this.#path, this.#options, isOther ? 0 : this.#writer.revision);
     } catch (error) {
-      throw isBusy(error) ? error : openError(this.#path, error);
+      throw isBusy(error) || isFull(error) ? error : openError(this.#path, error);
     }
     if (this.#claim.isOutdated) {
       closeWriter(writer);

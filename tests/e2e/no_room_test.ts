@@ -3,9 +3,11 @@
  * place.
  */
 import assert from "node:assert/strict";
+import { executable, source, startDaemon } from "../daemon_fixture.ts";
+import { SmallDisk, whyNoSmallDisk } from "../faults/small_disk.ts";
 import { Trace, whyNoTrace } from "../faults/strace.ts";
-import type { Answer } from "../wire_client.ts";
-import { type DaemonCase, daemonTest, sleep, until } from "./daemon_case.ts";
+import { type Answer, WireClient } from "../wire_client.ts";
+import { type DaemonCase, daemonTest, exec, sleep, until } from "./daemon_case.ts";
 
 const MIB = 1024 * 1024;
 const ROW = "insert into t values (zeroblob(1000000))";
@@ -110,3 +112,32 @@ daemonTest(
   },
   { ignore: await whyNoTrace() !== undefined },
 );
+
+Deno.test({
+  name:
+    "A file that was closed as unused is DISK_FULL on a full disk, and served when there is space",
+  ignore: await whyNoSmallDisk() !== undefined,
+  fn: async () => {
+    await using disk = await SmallDisk.mount(1);
+    await using daemon = await startDaemon({
+      files: [`${disk.folder}/app.db`],
+      program: disk.inside(executable ?? source),
+      args: ["--close-idle", "100ms"],
+    });
+    await using client = await WireClient.open(daemon.endpoint);
+    await exec(client, "create table t(a)");
+    const status = { type: "Status" };
+    await until(async () => !(await client.ask(status)).databases[0].open);
+    disk.fill(0);
+    for (const type of ["ExecBatch", "Query"]) {
+      const refused = await client.ask(
+        type === "Query"
+          ? { type, sql: "select * from t" }
+          : { type, stmts: [{ sql: "insert into t values (1)" }] },
+      );
+      assert.deepEqual([refused.code, refused.retry], ["DISK_FULL", "safe"], type);
+    }
+    disk.free();
+    await exec(client, "insert into t values (1)");
+  },
+});
