@@ -17,6 +17,13 @@ export type Caution = number;
 /** What is looked at of a statement. */
 type Looked = Pick<Statement, "sql" | "isLong" | "isSeenCheap" | "isBlind">;
 
+/** Those for steps off the loop. */
+interface Places {
+  /** Whether who comes now has to wait for one. */
+  readonly isFull: boolean;
+}
+const PLENTY: Places = { isFull: false };
+
 /** Remembers by SQL text, for as many statements as were used last. */
 export class CostlyStatements {
   readonly #fileBytes: () => number;
@@ -43,19 +50,20 @@ export class CostlyStatements {
   /**
    * How a statement is to be stepped. On a large file, which may not be in memory, one that is new is not known to be cheap:
    * a single step of it may read all of the file before it looks at the clock. On a small one, which somebody may have forged,
-   * only what never looks at it is not known to end: that is no reason to wait where there is no place off the loop.
+   * only what never looks at it is not known to end. Where there is no place off the loop, what need not be long is no reason to
+   * wait for one: eight queries that never end would have all that is new wait for its deadline.
    */
-  cautionWith(statement: Looked, wouldWait = false): Caution {
+  cautionWith(statement: Looked, places: Places = PLENTY): Caution {
     const marked = this.#cautionOf(statement.sql);
     if (marked > 0 || statement.isSeenCheap) return marked;
-    if (!this.#isLarge) return statement.isBlind && !wouldWait ? 1 : 0;
+    if (!this.#isLarge) return statement.isBlind && !places.isFull ? 1 : 0;
     if (statement.isLong) {
       // So that the next is not begun in a group, which would have to begin anew.
       this.mark(statement.sql);
       return 1;
     }
     statement.isSeenCheap = this.#cheapShapes.has(shapeOf(statement.sql));
-    return statement.isSeenCheap ? 0 : 1;
+    return statement.isSeenCheap || places.isFull ? 0 : 1;
   }
 
   #cautionOf(sql: string): Caution {

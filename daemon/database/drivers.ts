@@ -96,7 +96,7 @@ export function driveInline<T>(
 }
 
 function cautionOf(statement: Statement, { costly, slots = WRITE_SLOTS }: Drive): Caution {
-  return costly.cautionWith(statement, statement.isBlind && slots.isFull);
+  return costly.cautionWith(statement, slots);
 }
 
 /** Gives what comes next. */

@@ -63,6 +63,16 @@ Deno.test("CostlyStatements takes what is new to a large file off the loop until
   assert.equal(cautionWith(costly, "select a from t where id = 4"), 1);
 });
 
+Deno.test("CostlyStatements has nothing wait that is new to a large file, unless it is long by its nature", () => {
+  const costly = onLargeFile();
+  const full = { isFull: true };
+  assert.equal(costly.cautionWith(fresh("select 1"), full), 0);
+  assert.equal(costly.cautionWith(fresh("select 1")), 1);
+  assert.equal(costly.cautionWith(fresh("analyze", true), full), 1);
+  costly.mark("select 1");
+  assert.equal(costly.cautionWith(fresh("select 1"), full), 1);
+});
+
 Deno.test("CostlyStatements keeps what is long by its nature off the loop of a large file", () => {
   const costly = onLargeFile();
   const statement = fresh("delete from t", true);
@@ -78,7 +88,7 @@ Deno.test("CostlyStatements takes what never looks at the clock off the loop of 
   const costly = new CostlyStatements();
   const statement = { ...fresh("select count(*) from t", true), isBlind: true };
   assert.equal(costly.cautionWith(statement), 1);
-  assert.equal(costly.cautionWith(statement, true), 0, "where it would have to wait");
+  assert.equal(costly.cautionWith(statement, { isFull: true }), 0, "where it would have to wait");
   assert.equal(costly.cautionWith(statement), 1);
   costly.noteRun(statement, true);
   assert.equal(costly.cautionWith(statement), 0);

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { LIMITS } from "../../daemon/process/limits.ts";
 import type { WireClient } from "../wire_client.ts";
-import { type DaemonCase, daemonTest, exec, rows, sleep } from "./daemon_case.ts";
+import { type DaemonCase, daemonTest, exec, rows, sleep, until } from "./daemon_case.ts";
 
 const ENDLESS =
   "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n";
@@ -38,6 +40,23 @@ daemonTest(
     assert.deepEqual(await it.rows("select count(*) from t"), [[2]]);
   },
   { files: ["a.db", "b.db"] },
+);
+
+daemonTest(
+  "Eight endless queries on a large file let a query through that is new to it",
+  async (it) => {
+    await it.exec(
+      "create table t(a)",
+      "insert into t with recursive n(i) as (select 1 union all select i + 1 from n limit 40) " +
+        "select zeroblob(1000000) from n",
+    );
+    const { bytes, lookMs } = LIMITS.largeFile;
+    await until(() => statSync(it.daemon.file).size >= bytes);
+    await sleep(2 * lookMs);
+    await fill(it);
+    const isQuick = { type: "Query", sql: "select 1 where 2 in (select 2)", timeout_ms: 5_000 };
+    assert.equal((await it.client.ask(isQuick)).status, "ok");
+  },
 );
 
 daemonTest(
