@@ -14,6 +14,7 @@ import type { CheckpointProgress, WriteAheadLog } from "../sqlite/write_ahead_lo
 import { copyBacklog } from "./backlog.ts";
 import { DISK_WORK } from "./disk_work.ts";
 import { fileBytes } from "./database_file.ts";
+import { IOERR_FSYNC, SqliteError } from "../sqlite/errors.ts";
 import { failureOf, isBusy } from "./failures.ts";
 import { turn } from "./turn.ts";
 
@@ -32,6 +33,8 @@ export interface CheckpointsOptions {
   checkFiles(): void;
   /** Has {@link Checkpoints.run} called although nothing may have been committed. */
   wake(): void;
+  /** Has the database opened again, in the queue's turn, so that all of the log counts as not copied. */
+  reopen(): void;
 }
 
 /**
@@ -203,6 +206,8 @@ export class Checkpoints {
       this.#options.log.warn("Checkpoint failed", { database: this.#options.path, error });
     }
     this.#failure = failure;
+    // The system may have dropped what was counted as copied before, too, and a later sync would not tell.
+    if (error instanceof SqliteError && error.code === IOERR_FSYNC) this.#options.reopen();
   }
 
   async #copy(): Promise<void> {

@@ -75,16 +75,14 @@ export class FileLifecycle {
       log: options.log,
       checkFiles: () => this.#checkFiles(),
       wake: options.wake,
+      reopen: () => this.#askMend(),
     });
     this.readers = new Readers({
       path,
       settings: options,
       checkFiles: () => this.#checkFiles(),
       revision: () => this.#writer.revision,
-      mend: () => {
-        this.#isMendDue = true;
-        options.wake();
-      },
+      mend: () => this.#askMend(),
     });
   }
 
@@ -164,6 +162,7 @@ export class FileLifecycle {
     } catch (error) {
       // Left beside a file that is replaced, the log would spoil the new one.
       if (isBusy(error)) return;
+      this.#askMend();
       return this.#options.log.warn("The log could not be emptied", {
         database: this.#path,
         error,
@@ -186,12 +185,20 @@ export class FileLifecycle {
     this.open();
   }
 
-  /** Whether a query found that the daemon's own tables are not as they must be: see {@link FileLifecycle.mend}. */
+  #askMend(): void {
+    this.#isMendDue = true;
+    this.#options.wake();
+  }
+
+  /** Whether it has to be opened again: see {@link FileLifecycle.mend}. */
   get isMendDue(): boolean {
     return this.#isMendDue;
   }
 
-  /** Opens it again, which makes anew what another program removed of the daemon's own tables; in the queue's turn. */
+  /**
+   * Opens it again, in the queue's turn: then all of the log is copied once more, and what another program removed of the
+   * daemon's own tables is made anew.
+   */
   async mend(): Promise<void> {
     this.#isMendDue = false;
     try {
@@ -199,7 +206,7 @@ export class FileLifecycle {
       else this.open();
     } catch (error) {
       // The next write tries again, and is answered why it could not be.
-      this.#options.log.warn("The daemon's own tables could not be made anew", {
+      this.#options.log.warn("The database could not be opened again", {
         database: this.#path,
         error,
       });
@@ -220,6 +227,8 @@ export class FileLifecycle {
     } catch (error) {
       // A reader of another process; whoever opens the file next finds the log and uses it.
       this.#options.log.warn("The log could not be emptied", { database: this.#path, error });
+      // Or a sync: SQLite would try again, take what failed for done and remove the log.
+      if (!isBusy(error)) return leaveWriter(this.#writer);
     }
     closeWriter(this.#writer);
   }
@@ -243,8 +252,6 @@ export class FileLifecycle {
     if (!this.#isOpen) this.open();
     const trouble = this.#writer.files.check();
     if (!trouble) return;
-    // Opening it again has failed, and closing it took the log away: nobody else opens it now.
-    if (!this.#isOpen) return this.open();
     this.#isSuspect = true;
     this.#options.wake();
     const { code, message, hint } = fileReplaced(this.#path, trouble);

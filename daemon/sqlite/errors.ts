@@ -74,6 +74,9 @@ export const RESULT = {
   DONE: 101,
 } as const;
 
+/** SQLITE_IOERR_FSYNC. */
+export const IOERR_FSYNC = RESULT.IOERR | 4 << 8;
+
 /** SQLITE_IOERR_WRITE. */
 export const IOERR_WRITE = RESULT.IOERR | 3 << 8;
 /** SQLITE_IOERR_GETTEMPPATH. */

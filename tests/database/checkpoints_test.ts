@@ -34,6 +34,7 @@ class Guarded implements AsyncDisposable {
       log: { ...silentLog, warn: (message) => this.warnings.push(message) },
       checkFiles: () => {},
       wake: () => this.woken++,
+      reopen: () => {},
     });
   }
 

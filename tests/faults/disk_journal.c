@@ -4,8 +4,9 @@
  *
  * SKYLINEDB_DISK_FOLDER    the folder, absolute and real
  * SKYLINEDB_DISK_JOURNAL   the file that records are appended to
- * SKYLINEDB_DISK_CONTROL   a file of three int32: how many syncs still succeed, how many fail after them, and how many
- *                          calls are journaled after the last of these until the process is killed; 0: it lives
+ * SKYLINEDB_DISK_CONTROL   a file of four int32: how many syncs still succeed, how many fail after them, how many calls
+ *                          are journaled after the last of these until the process is killed (0: it lives), and
+ *                          whether all this is of syncs of databases alone, not of logs and folders
  *
  * A record is a header, a path and data; see disk_journal.ts. Calls that change files are made one at a time, so that
  * the order of the records is theirs. The log's index (-shm) is mapped, and lost with the power: it is left out.
@@ -37,6 +38,7 @@ struct header {
 };
 
 #define FDS_MAX 65536
+enum { NONE, OTHER, DATABASE };
 static unsigned char tracked[FDS_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *folder;
@@ -77,7 +79,7 @@ __attribute__((constructor)) static void start(void) {
   if (!path || !where || !named) return;
   REAL(int, open, const char *, int, ...);
   int fd = real_open(where, O_RDWR | O_CLOEXEC);
-  control = mmap(NULL, 12, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  control = mmap(NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   journal = real_open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
   if (control == MAP_FAILED || journal < 0) abort();
   folder = strdup(named);
@@ -98,12 +100,13 @@ static int is_tracked(int fd) { return fd >= 0 && fd < FDS_MAX && tracked[fd]; }
 
 static int opened(int (*real)(const char *, int, ...), const char *path, int flags, int mode) {
   if (!is_ours(path)) return real(path, flags, mode);
+  size_t bytes = strlen(path);
   pthread_mutex_lock(&lock);
   int64_t ns = now();
   int fd = real(path, flags, mode);
   if (fd >= FDS_MAX) abort();
   if (fd >= 0) {
-    tracked[fd] = 1;
+    tracked[fd] = bytes > 3 && strcmp(path + bytes - 3, ".db") == 0 ? DATABASE : OTHER;
     record(ns, OPEN, 0, fd, flags, path, NULL, 0);
   }
   pthread_mutex_unlock(&lock);
@@ -176,9 +179,10 @@ TRUNCATER(ftruncate64)
     if (!is_tracked(fd)) return real_##name(fd);                 \
     pthread_mutex_lock(&lock);                                   \
     record(now(), SYNC_BEGIN, 0, fd, 0, NULL, NULL, 0);          \
-    int fails = control[0] <= 0 && control[1] > 0;               \
-    if (control[0] > 0) control[0]--;                            \
-    else if (control[1] > 0) control[1]--;                       \
+    int counts = !control[3] || tracked[fd] == DATABASE;         \
+    int fails = counts && control[0] <= 0 && control[1] > 0;     \
+    if (counts && control[0] > 0) control[0]--;                  \
+    else if (fails) control[1]--;                                \
     record(now(), SYNC_END, fails ? -1 : 0, fd, 0, NULL, NULL, 0); \
     if (fails && control[1] == 0 && control[2] > 0) counts_down = 1; \
     pthread_mutex_unlock(&lock);                                 \

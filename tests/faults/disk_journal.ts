@@ -77,10 +77,11 @@ export class DiskJournal implements Disposable {
 
   /**
    * From now on so many syncs succeed, then so many fail; those after them succeed. So many journaled calls later the daemon
-   * is killed; 0: it lives.
+   * is killed; 0: it lives. `of`: only syncs of these files count.
    */
-  failSyncs(succeed: number, fail: number, killAfter = 0): void {
-    const bytes = new Uint8Array(new Int32Array([succeed, fail, killAfter]).buffer);
+  failSyncs(succeed: number, fail: number, killAfter = 0, of: "all" | "databases" = "all"): void {
+    const control = [succeed, fail, killAfter, of === "databases" ? 1 : 0];
+    const bytes = new Uint8Array(new Int32Array(control).buffer);
     // In place: the daemon has it mapped.
     using file = Deno.openSync(this.#path("control"), { write: true, create: true });
     file.writeSync(bytes);

@@ -4,7 +4,7 @@ import { counted, integerBetween, outcome, type Scenario, type Size } from "./sc
 
 /** Disks of each case. */
 const DISKS: Readonly<Record<Size, number>> = { short: 60, faults: 1_500, soak: 20_000 };
-/** And at least of each time that a case is run: it hits a moment of few calls. */
+/** And at least of each kill: what it is about is a moment of few calls. */
 const DISKS_LEAST = 100;
 /** How often syncs fail, at another place each time. */
 const SYNC_ROUNDS: Readonly<Record<Size, number>> = { short: 2, faults: 6, soak: 20 };
@@ -87,6 +87,30 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** Some of the log is copied, which is not synced yet; then the sync of the database file fails. */
+const failedCopy = (then: "goes on" | "ends"): Case => ({
+  name: `failed sync of a log that was copied in part, ${then}`,
+  async run(stage) {
+    await stage.write(2, 20, LARGE);
+    await stage.whileRead(async () => {
+      // Over 1,000 pages: what came before the reader is copied.
+      await stage.write(2, 30, LARGE);
+      stage.journal.failSyncs(0, 1, 0, "databases");
+    });
+    if (then === "ends") {
+      await stage.shutDown();
+      await stage.restart();
+    } else {
+      await stage.syncsFailed();
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+    }
+    // The log starts over, if all is copied.
+    await stage.write(2, 5, SMALL);
+    stage.fromNow();
+    await stage.write(2, 10, LARGE);
+  },
+});
+
 /** Syncs that fail: the first of them at any place. */
 function failing(name: string, syncs: number): Case {
   return {
@@ -136,14 +160,18 @@ export const scenario: Scenario = {
     let disks = 0;
     let cases = 0;
     const rounds = SYNC_ROUNDS[size];
-    const all: [Case, rounds: number][] = [
-      ...CASES.map((each): [Case, number] => [each, 1]),
-      [failing("one failed sync", 1), rounds],
-      [failing("two failed syncs", 2), rounds],
-      [failingKilled(), KILL_ROUNDS[size]],
+    const kills = KILL_ROUNDS[size];
+    const all: [Case, times: number, disksEach: number][] = [
+      ...CASES.map((each): [Case, number, number] => [each, 1, DISKS[size]]),
+      // Each disk is large, and most are wrong if one is.
+      [failedCopy("goes on"), 1, DISKS[size] / 3],
+      [failedCopy("ends"), 1, DISKS[size] / 3],
+      [failing("one failed sync", 1), rounds, DISKS[size] / rounds],
+      [failing("two failed syncs", 2), rounds, DISKS[size] / rounds],
+      [failingKilled(), kills, Math.max(DISKS_LEAST, DISKS[size] / kills)],
     ];
-    for (const [each, times] of all) {
-      const disksEach = Math.max(DISKS_LEAST, Math.ceil(DISKS[size] / times));
+    for (const [each, times, part] of all) {
+      const disksEach = Math.ceil(part);
       let acknowledged = 0;
       const wrong: string[] = [];
       for (let round = 0; round < times; round++) {

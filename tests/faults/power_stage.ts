@@ -104,6 +104,16 @@ export class PowerStage implements AsyncDisposable {
     return powerId(client + 1, number);
   }
 
+  /** The daemon has met as many failing syncs as it was to; its log is copied within a second. */
+  async syncsFailed(): Promise<void> {
+    await until(() => this.journal.syncsToFail === 0);
+  }
+
+  /** What the power may leave is looked at from now on alone. */
+  fromNow(): void {
+    this.#calls = [this.journal.records().length, Infinity];
+  }
+
   /** Executes a statement that runs alone. */
   async alone(sql: string): Promise<void> {
     await using client = await WireClient.open(this.#daemon.endpoint);
