@@ -165,18 +165,147 @@ static int endWatch(Watch *watch, int code){
 }
 
 /*
+** What the authorizer is asked while another thread prepares, kept for the one that it belongs to: to go there takes 75
+** microseconds or more each time, and a large statement asks a hundred thousand times, mostly the same. What is asked of code
+** that changes something at once goes there; the rest can as well be refused once the statement is prepared.
+**
+** An entry is the action, a byte whose bits say which of the first three texts there are and (8) whether a fifth one is, and
+** these texts, each ended by a NUL.
+*/
+typedef struct Slot Slot;
+struct Slot {
+  unsigned hash;
+  int begin;   /* of the last such entry; 0: the slot is free, for there is one byte before the first entry */
+  int length;
+  int count;
+};
+typedef struct Asked Asked;
+struct Asked {
+  int (*xAuth)(void*,int,const char*,const char*,const char*,const char*);
+  void *arg;
+  char *bytes;
+  int size, room;
+  Slot *slots;
+  unsigned slotCount, used;
+  int since;   /* what was read before is read again for whom the order matters */
+};
+
+/* So often a function is told of. */
+#define CALLS_TOLD 1000
+
+static int growAsked(Asked *asked, int length){
+  if( asked->size+length>asked->room ){
+    int room = 2*(asked->size+length)+1024;
+    char *bytes = realloc(asked->bytes, room);
+    if( bytes==0 ) return 0;
+    asked->bytes = bytes;
+    asked->room = room;
+  }
+  if( 2*(asked->used+1)>asked->slotCount ){
+    unsigned i, at, slotCount = asked->slotCount ? 2*asked->slotCount : 256;
+    Slot *slots = calloc(slotCount, sizeof(Slot));
+    if( slots==0 ) return 0;
+    for(i=0; i<asked->slotCount; i++){
+      if( asked->slots[i].begin==0 ) continue;
+      for(at=asked->slots[i].hash%slotCount; slots[at].begin!=0; at=(at+1)%slotCount){}
+      slots[at] = asked->slots[i];
+    }
+    free(asked->slots);
+    asked->slots = slots;
+    asked->slotCount = slotCount;
+  }
+  return 1;
+}
+
+/* The slot of the entry that begins at `begin` and was just written. */
+static Slot *slotOf(Asked *asked, int begin, int length){
+  unsigned hash = 2166136261u, at;
+  int i;
+  for(i=0; i<length; i++) hash = (hash ^ (unsigned char)asked->bytes[begin+i])*16777619u;
+  for(at=hash%asked->slotCount; asked->slots[at].begin!=0; at=(at+1)%asked->slotCount){
+    Slot *slot = &asked->slots[at];
+    if( slot->hash==hash && slot->length==length
+     && memcmp(asked->bytes+slot->begin, asked->bytes+begin, length)==0 ) return slot;
+  }
+  asked->slots[at].hash = hash;
+  asked->slots[at].length = length;
+  asked->used++;
+  return &asked->slots[at];
+}
+
+static int isAskedAtOnce(int action){
+  return action==SQLITE_PRAGMA || action==SQLITE_ATTACH || action==SQLITE_DETACH
+      || action==SQLITE_ANALYZE || action==SQLITE_REINDEX;
+}
+
+static int ask(
+  void *arg, int action, const char *first, const char *second, const char *schema, const char *by
+){
+  Asked *asked = arg;
+  const char *texts[3];
+  int i, begin, length = 2, isNew;
+  Slot *slot;
+  if( isAskedAtOnce(action) ) return asked->xAuth(asked->arg, action, first, second, schema, by);
+  texts[0] = first; texts[1] = second; texts[2] = schema;
+  for(i=0; i<3; i++) if( texts[i] ) length += (int)strlen(texts[i])+1;
+  if( !growAsked(asked, length+1) ) return SQLITE_DENY;
+  if( asked->size==0 ) asked->bytes[asked->size++] = 0;
+  begin = asked->size;
+  asked->bytes[asked->size++] = (char)action;
+  asked->bytes[asked->size++] = (char)((first?1:0) | (second?2:0) | (schema?4:0) | (by?8:0));
+  for(i=0; i<3; i++){
+    if( texts[i]==0 ) continue;
+    memcpy(asked->bytes+asked->size, texts[i], strlen(texts[i])+1);
+    asked->size += (int)strlen(texts[i])+1;
+  }
+  slot = slotOf(asked, begin, length);
+  isNew = slot->begin==0;
+  slot->count++;
+  switch( action ){
+    case SQLITE_READ: case SQLITE_SELECT: case SQLITE_RECURSIVE:
+      if( !isNew && slot->begin>=asked->since ) asked->size = begin;
+      break;
+    case SQLITE_FUNCTION:
+      if( slot->count>CALLS_TOLD ) asked->size = begin;
+      else if( isNew ) asked->since = asked->size;
+      break;
+    default:
+      asked->since = asked->size;
+  }
+  if( asked->size>begin ) slot->begin = begin;
+  return SQLITE_OK;
+}
+
+/*
 ** sqlite3_prepare_v3 under watch. Gives in out[0] the statement, in out[1] how many bytes of the SQL it took, in out[2] the
-** extended result code and, times 2^24, why it was ended.
+** extended result code and, times 2^24, why it was ended. Until it is interrupted it is on another thread: in out[3] it gives
+** what the authorizer is still to be asked, of out[4] bytes, for skylinedb_free; the first of them is no part of it.
 */
 SQLITE_API void skylinedb_prepare(
   sqlite3 *db, const char *sql, int bytes, unsigned flags, sqlite3_int64 *out, int milliseconds
 ){
   Watch watch;
+  Asked asked;
   sqlite3_stmt *statement = 0;
   const char *tail = sql;
   int code;
+  memset(&asked, 0, sizeof(asked));
+  if( milliseconds<0 && db->xAuth!=0 ){
+    asked.xAuth = db->xAuth;
+    asked.arg = db->pAuthArg;
+    /* Not by its call, which has all statements prepared anew. */
+    db->xAuth = ask;
+    db->pAuthArg = &asked;
+  }
   beginWatch(&watch, db, milliseconds);
   code = sqlite3_prepare_v3(db, sql, bytes, flags, &statement, &tail);
+  if( asked.xAuth!=0 ){
+    db->xAuth = asked.xAuth;
+    db->pAuthArg = asked.arg;
+  }
+  free(asked.slots);
+  out[3] = (sqlite3_int64)(size_t)asked.bytes;
+  out[4] = asked.size;
   out[2] = endWatch(&watch, code);
   if( code==SQLITE_OK && out[2]!=SQLITE_OK ){
     sqlite3_finalize(statement);
@@ -184,6 +313,10 @@ SQLITE_API void skylinedb_prepare(
   }
   out[0] = (sqlite3_int64)(size_t)statement;
   out[1] = tail - sql;
+}
+
+SQLITE_API void skylinedb_free(void *memory){
+  free(memory);
 }
 
 /* sqlite3_step under watch. Gives the extended result code and, times 2^24, why it was ended. */

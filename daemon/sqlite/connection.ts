@@ -40,6 +40,9 @@ const AUTHORIZER = {
   result: "i32",
 } as const;
 
+/** The third to fifth argument of the authorizer. */
+type Texts = readonly [() => string | null, () => string | null, () => string | null];
+
 const SQLITE_DENY = 1, SQLITE_IGNORE = 2;
 
 /** What a statement's preparation gives: the statement (`null` for white space and comments) and the SQL after it. */
@@ -77,32 +80,32 @@ export class Connection {
   private constructor(handle: DatabaseHandle) {
     this.#handle = handle;
     this.wal = new WriteAheadLog(handle, (code) => this.error(code));
-    this.#authorizer = new Deno.UnsafeCallback(AUTHORIZER, (
-      _,
-      action,
-      first,
-      second,
-      schema,
-      by,
-    ) => {
-      // A callback that throws off the loop would count as an answer of 0, which allows.
-      try {
+    this.#authorizer = new Deno.UnsafeCallback(
+      AUTHORIZER,
+      (_, action, first, second, schema, by) => {
         const texts = [() => textAt(first), () => textAt(second), () => textAt(schema)] as const;
-        const [firstText, secondText] = texts;
-        if (isPassedOver(this.principal, action, firstText)) return SQLITE_IGNORE;
-        this.hasAnalyzed ||= makesStatistics(action, firstText);
-        this.#changesSchema ||= changesSchema(action);
-        this.#nature.note(action, firstText, secondText);
-        this.#writesOwn ||= writesOwn(action, firstText);
-        const circumstances = { fromSchema: by !== null, besideOwn: this.#writesOwn };
-        const reason = refusal(this.principal, action, ...texts, circumstances);
-        this.#refusal ??= reason;
-        return reason === null ? RESULT.OK : SQLITE_DENY;
-      } catch {
-        return SQLITE_DENY;
-      }
-    });
+        return this.#authorize(action, texts, by !== null);
+      },
+    );
     this.clock = new StepClock(handle);
+  }
+
+  #authorize(action: number, texts: Texts, fromSchema: boolean): number {
+    const [first, second] = texts;
+    // A callback that throws off the loop would count as an answer of 0, which allows.
+    try {
+      if (isPassedOver(this.principal, action, first)) return SQLITE_IGNORE;
+      this.hasAnalyzed ||= makesStatistics(action, first);
+      this.#changesSchema ||= changesSchema(action);
+      this.#nature.note(action, first, second);
+      this.#writesOwn ||= writesOwn(action, first);
+      const circumstances = { fromSchema, besideOwn: this.#writesOwn };
+      const reason = refusal(this.principal, action, ...texts, circumstances);
+      this.#refusal ??= reason;
+      return reason === null ? RESULT.OK : SQLITE_DENY;
+    } catch {
+      return SQLITE_DENY;
+    }
   }
 
   /**
@@ -197,8 +200,15 @@ export class Connection {
     this.#writesOwn = false;
   }
 
-  #prepared(script: Script, { handle, taken, code }: Outcome): Statement | null {
+  #prepared(script: Script, { handle, taken, code, asked = [] }: Outcome): Statement | null {
     if (code !== RESULT.OK) throw this.error(code);
+    const isRefused = asked.some(({ action, first, second, schema, fromSchema }) =>
+      this.#authorize(action, [() => first, () => second, () => schema], fromSchema) !== RESULT.OK
+    );
+    if (isRefused) {
+      sqlite().sqlite3_finalize(handle);
+      throw new SqliteError(RESULT.AUTH, this.#refusal ?? "not authorized");
+    }
     const own = script.take(script.at + taken);
     if (this.#changesSchema && this.principal === "client" && namesOwn(own)) {
       sqlite().sqlite3_finalize(handle);

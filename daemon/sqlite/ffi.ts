@@ -119,6 +119,7 @@ const SYMBOLS = {
     nonblocking: true,
     optional: true,
   },
+  skylinedb_free: { parameters: ["pointer"], result: "void", optional: true },
   skylinedb_ended: { parameters: [], result: "i32", optional: true },
   skylinedb_look_at_clock: { parameters: ["pointer", "i32"], result: "void", optional: true },
 

@@ -23,6 +23,16 @@ export interface Preparable {
   readonly persistent: boolean;
 }
 
+/** What an authorizer is asked: https://sqlite.org/c3ref/set_authorizer.html */
+export interface Asked {
+  readonly action: number;
+  readonly first: string | null;
+  readonly second: string | null;
+  readonly schema: string | null;
+  /** Whether a trigger or a view asks. */
+  readonly fromSchema: boolean;
+}
+
 /** What came of it. */
 export interface Outcome {
   /** `null` where white space and comments are all, and after a failure. */
@@ -31,6 +41,8 @@ export interface Outcome {
   readonly taken: number;
   /** An extended result code. */
   readonly code: number;
+  /** What the authorizer is to be asked before it is stepped. */
+  readonly asked?: readonly Asked[];
 }
 
 /**
@@ -41,7 +53,7 @@ export interface Outcome {
 export function prepareWithin(preparable: Preparable, withinMs: number): Outcome {
   const { database, text, persistent } = preparable;
   const lib = sqlite();
-  const out = new BigInt64Array(3);
+  const out = new BigInt64Array(5);
   const outBytes = new Uint8Array(out.buffer);
   const flags = persistent ? PREPARE_PERSISTENT : 0;
   if (lib.skylinedb_prepare === null) {
@@ -60,7 +72,7 @@ export function prepareWithin(preparable: Preparable, withinMs: number): Outcome
 export async function prepareOffLoop(preparable: Preparable): Promise<Outcome> {
   const { database, text, persistent } = preparable;
   const lib = sqlite();
-  const out = new BigInt64Array(3);
+  const out = new BigInt64Array(5);
   const outBytes = new Uint8Array(out.buffer);
   const flags = persistent ? PREPARE_PERSISTENT : 0;
   // Deno has a function for what runs on another thread also where the library has none.
@@ -71,13 +83,44 @@ export async function prepareOffLoop(preparable: Preparable): Promise<Outcome> {
   }
   const ms = UNTIL_INTERRUPTED;
   await lib.skylinedb_prepare_off_loop!(database, text, text.length, flags, outBytes, ms);
-  return watched(out);
+  const asked = takeAsked(out);
+  return { ...watched(out), asked };
 }
 
 function watched(out: BigInt64Array): Outcome {
   const code = withoutEnd(Number(out[2]));
   return { handle: Deno.UnsafePointer.create(BigInt(out[0])), taken: Number(out[1]), code };
 }
+
+function takeAsked(out: BigInt64Array): Asked[] {
+  const pointer = Deno.UnsafePointer.create(out[3]);
+  if (pointer === null) return [];
+  try {
+    const bytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, Number(out[4])));
+    return [...entries(bytes)];
+  } finally {
+    sqlite().skylinedb_free!(pointer);
+  }
+}
+
+function* entries(bytes: Uint8Array): Generator<Asked> {
+  let at = 1;
+  const text = (isThere: number) => {
+    if (isThere === 0) return null;
+    const end = bytes.indexOf(0, at);
+    const decoded = decoder.decode(bytes.subarray(at, end));
+    at = end + 1;
+    return decoded;
+  };
+  while (at < bytes.length) {
+    const [action, bits] = bytes.subarray(at, at + 2);
+    at += 2;
+    const first = text(bits & 1), second = text(bits & 2), schema = text(bits & 4);
+    yield { action, first, second, schema, fromSchema: (bits & 8) !== 0 };
+  }
+}
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function unwatched({ database, text }: Preparable, out: BigInt64Array): Outcome {
   const code = sqlite().sqlite3_extended_errcode(database);
