@@ -18,6 +18,7 @@ import { LoneCommit } from "./lone_commit.ts";
 import { QueuedWrite } from "./queued_write.ts";
 import type { Query, QueryAnswer } from "./readers.ts";
 import { Sweeper } from "./sweeper.ts";
+import { within } from "./semaphore.ts";
 import type { Write, WriteOutcome } from "./write.ts";
 import { BUSY, WriteQueue } from "./write_queue.ts";
 import { openError, openSoundWriter, type OpenWriter, releaseMemory } from "./writer.ts";
@@ -134,7 +135,7 @@ export class Database {
     const until = performance.now() + LIMITS.openBusyMs;
     for (;;) {
       try {
-        return new Database(path, options, openSoundWriter(path, options));
+        return new Database(path, options, await openSoundWriter(path, options));
       } catch (error) {
         if (!isBusy(error) || performance.now() > until) throw openError(path, error);
       }
@@ -281,17 +282,26 @@ export class Database {
   #commitSome(queued: readonly QueuedWrite[]): number | Promise<number> {
     const { lost, checkpoints } = this.#file;
     if (lost) return this.#commit.failAll(queued, lost);
-    try {
-      if (!this.#file.isOpen) this.#file.open();
-    } catch (error) {
-      return isBusy(error) ? this.#locked(queued) : this.#commit.failAll(queued, error);
-    }
+    if (!this.#file.isOpen) return this.#openAndCommit(queued);
     const refusal = checkpoints.refusal(this.#file.writer.connection);
     if (refusal) return this.#commit.failAll(queued, refusal);
     const settled = queued[0].alone ? this.#lone.run(queued[0]) : this.#groups.run(queued);
     if (settled === BUSY) return this.#locked(queued);
     this.#isLocked = false;
     return settled;
+  }
+
+  async #openAndCommit(queued: readonly QueuedWrite[]): Promise<number> {
+    let failure: unknown;
+    const opening = this.#file.open().catch((error) => failure = error);
+    const deadline = Math.min(...queued.map(({ write }) => write.deadline));
+    try {
+      await within({ deadline }, opening);
+    } catch {
+      return BUSY; // it goes on; the queue ends those whose time is over
+    }
+    if (isBusy(failure)) return this.#locked(queued);
+    return failure ? this.#commit.failAll(queued, failure) : this.#commitSome(queued);
   }
 
   /** Another process has the lock: they wait, but not beyond the end. */

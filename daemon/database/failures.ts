@@ -57,6 +57,9 @@ export function reopening(): SkylineError {
   );
 }
 
+/** The file is closed: it has to be opened first, which takes its time. */
+export class NotOpen extends Error {}
+
 /** Whether another process is in the way, so that trying again may help. */
 export function isBusy(error: unknown): boolean {
   return error instanceof SqliteError && error.primary === RESULT.BUSY ||

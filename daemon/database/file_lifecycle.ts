@@ -7,7 +7,7 @@ import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { cannotOpen } from "./database_file.ts";
-import { isBusy, isFull, reopening, shuttingDown } from "./failures.ts";
+import { isBusy, isFull, NotOpen, reopening, shuttingDown } from "./failures.ts";
 import { FileClaim } from "./file_claim.ts";
 import { emptyLog, fileReplaced, leaveLog } from "./file_rescue.ts";
 import { type FileTrouble, FileWatch } from "./file_watch.ts";
@@ -52,6 +52,8 @@ export class FileLifecycle {
   readonly #claim: FileClaim;
   #writer: OpenWriter;
   #isOpen = true;
+  /** Set while it is being opened. */
+  #opening: Promise<void> | undefined;
   /** It was closed in order, because nobody used it. */
   #isUnused = false;
   /** The files were found to have changed by somebody who could do nothing about it. */
@@ -80,6 +82,7 @@ export class FileLifecycle {
     this.readers = new Readers({
       path,
       settings: options,
+      open: () => this.open(),
       checkFiles: () => this.#checkFiles(),
       revision: () => this.#writer.revision,
       mend: () => this.#askMend(),
@@ -102,16 +105,21 @@ export class FileLifecycle {
   }
 
   /**
-   * Opens what is closed.
+   * Opens what is closed; those who ask for it meanwhile share what comes of it.
    *
    * @throws {SkylineError} `CANNOT_OPEN`, also the next time until it can; `FILE_REPLACED`, for good.
    * @throws {SqliteError} SQLITE_BUSY while another process is in the way, and after a failure whatever failed again.
    */
-  open(): void {
-    if (this.#isUnused) return this.#openUnused();
+  open(): Promise<void> {
+    return this.#opening ??= this.#open().finally(() => this.#opening = undefined);
+  }
+
+  async #open(): Promise<void> {
+    if (this.#isOpen) return;
+    if (this.#isUnused) return await this.#openUnused();
     const { files } = this.#writer;
     this.#refuseOther(files);
-    const writer = openWriter(this.#path, this.#options, this.#writer.revision);
+    const writer = await openWriter(this.#path, this.#options, this.#writer.revision);
     try {
       this.#refuseOther(files);
       // Until the log is in the file, an fsync that seems to succeed may cover frames that an earlier one lost. Another
@@ -125,12 +133,16 @@ export class FileLifecycle {
     this.#isOpen = true;
   }
 
-  #openUnused(): void {
+  async #openUnused(): Promise<void> {
     let isOther: boolean;
     let writer: OpenWriter;
     try {
       isOther = this.#claim.renew();
-      writer = openSoundWriter(this.#path, this.#options, isOther ? 0 : this.#writer.revision);
+      writer = await openSoundWriter(
+        this.#path,
+        this.#options,
+        isOther ? 0 : this.#writer.revision,
+      );
     } catch (error) {
       throw isBusy(error) || isFull(error) ? error : openError(this.#path, error);
     }
@@ -182,7 +194,7 @@ export class FileLifecycle {
     await this.checkpoints.close();
     this.#isOpen = false;
     leaveWriter(this.#writer);
-    this.open();
+    await this.open();
   }
 
   #askMend(): void {
@@ -203,7 +215,7 @@ export class FileLifecycle {
     this.#isMendDue = false;
     try {
       if (this.#isOpen) await this.reopen();
-      else this.open();
+      else await this.open();
     } catch (error) {
       // The next write tries again, and is answered why it could not be.
       this.#options.log.warn("The database could not be opened again", {
@@ -215,6 +227,7 @@ export class FileLifecycle {
 
   /** Closes for good, so that the file stands alone again. */
   async close(): Promise<void> {
+    await this.#opening?.catch(() => {}); // whoever asked for it is told
     await this.checkpoints.close();
     // Readers first: while one is open, closing the writer leaves -wal and -shm.
     await this.readers.close(shuttingDown());
@@ -249,7 +262,7 @@ export class FileLifecycle {
   /** @throws {SkylineError} `FILE_REPLACED`, and has it seen to, when to open the database by its name would be unsafe. */
   #checkFiles(): void {
     // Also where it could not be opened again after a failure: the log is gone then because we closed it.
-    if (!this.#isOpen) this.open();
+    if (!this.#isOpen) throw new NotOpen();
     const trouble = this.#writer.files.check();
     if (!trouble) return;
     this.#isSuspect = true;

@@ -7,6 +7,7 @@ import { basename } from "node:path";
 import { cutText, type SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { cannotOpen } from "./database_file.ts";
 
 /** What SQLite opens by its name, beside the database. */
@@ -27,6 +28,40 @@ const NAME_BYTES_MAX = 4096;
 export function openConnection(path: string, options?: { readOnly?: boolean }): Connection {
   refuseUnfitCompanions(path);
   return Connection.open(path, options);
+}
+
+/**
+ * {@link openConnection}, and reads the schema off the loop: 100,000 tables take seconds, and a forged schema may have no end.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN`
+ * @throws {SqliteError}
+ */
+export async function openBeside(
+  path: string,
+  options?: { readOnly?: boolean },
+): Promise<Connection> {
+  const connection = openConnection(path, options);
+  const late = setTimeout(() => connection.interrupt(), LIMITS.schemaMs);
+  try {
+    await connection.readSchema();
+    return connection;
+  } catch (error) {
+    connection.close();
+    const isLate = error instanceof SqliteError && error.primary === RESULT.INTERRUPT;
+    throw isLate ? endlessSchema(path) : error;
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+function endlessSchema(path: string): SkylineError {
+  return cannotOpen(
+    path,
+    `its schema was not read within ${
+      LIMITS.schemaMs / 1000
+    } s: it is damaged, or has too many tables`,
+    "Look at it with PRAGMA integrity_check, in another program",
+  );
 }
 
 /**

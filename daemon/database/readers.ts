@@ -7,18 +7,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
-import { RESULT, SqliteError } from "../sqlite/errors.ts";
-import type { BindValues, Statement } from "../sqlite/statement.ts";
+import type { BindValues } from "../sqlite/statement.ts";
 import { CostlyStatements } from "./costly_statements.ts";
 import { fileBytes } from "./database_file.ts";
 import { Clock, driveBeside, driveInline, NotInline } from "./drivers.ts";
 import { executeQuery, type QueryResult } from "./execution.ts";
-import { databaseBusy, failureOf, gone, isBusy } from "./failures.ts";
-import { openConnection } from "./open_connection.ts";
-import { ownRowChanged, SELECT_REVISION } from "./own_tables.ts";
+import { databaseBusy, failureOf, gone, isBusy, NotOpen } from "./failures.ts";
+import { openBeside, openConnection } from "./open_connection.ts";
+import { ownRowChanged } from "./own_tables.ts";
+import { NoRevision, Reader, SchemaUnread } from "./reader.ts";
 import { Semaphore, within } from "./semaphore.ts";
 import { preparationSlots, querySlots } from "./slow_steps.ts";
-import { applySettings, type ConnectionSettings } from "./writer.ts";
+import type { ConnectionSettings } from "./writer.ts";
 
 /** Who gets answers. */
 export interface Recipient {
@@ -61,71 +61,14 @@ export class PutOffQuery {
 /** How a query is answered: now, later, or later than it was begun. */
 export type QueryAnswer = QueryOutcome | Promise<QueryOutcome> | PutOffQuery;
 
-/** The daemon's own row is not there. */
-class NoRevision extends Error {}
-
-/** The statement of the revision fails in itself where the table is not there, or is another. */
-function revisionError(error: unknown): unknown {
-  const isSql = error instanceof SqliteError && error.primary === RESULT.ERROR;
-  return isSql ? new NoRevision() : error;
-}
-
-/** A connection for reading, and the statement that holds its snapshot. */
-class Reader {
-  readonly connection: Connection;
-  readonly #revision: Statement;
-  /** The revision of its snapshot; `undefined` while it has none. */
-  rev: number | undefined;
-  /** When it was taken, on the clock of `performance.now()`. */
-  takenAt = 0;
-
-  constructor(path: string, settings: ConnectionSettings, readonly generation: number) {
-    this.connection = openConnection(path, { readOnly: true });
-    try {
-      applySettings(this.connection, settings);
-      this.#revision = this.connection.prepare(SELECT_REVISION, { persistent: true }).statement!;
-    } catch (error) {
-      this.connection.close();
-      throw revisionError(error);
-    }
-  }
-
-  /**
-   * Takes a snapshot and gives its revision. The statement stays at its row, so that the snapshot stays whatever
-   * becomes of other statements, until {@link Reader.endSnapshot}.
-   *
-   * @throws {SqliteError}
-   * @throws {NoRevision}
-   */
-  beginSnapshot(now: number): number {
-    let isThere: boolean;
-    try {
-      isThere = this.#revision.step();
-    } catch (error) {
-      throw revisionError(error);
-    }
-    if (!isThere) throw new NoRevision();
-    this.takenAt = now;
-    return this.rev = this.#revision.integer(0);
-  }
-
-  endSnapshot(): void {
-    this.#revision.reset();
-    this.rev = undefined;
-  }
-
-  close(): void {
-    this.#revision.finalize();
-    this.connection.close();
-  }
-}
-
 /** What {@link Readers} needs of its database. */
 export interface ReadersOptions {
   /** The database file. */
   readonly path: string;
   readonly settings: ConnectionSettings;
-  /** Makes sure that the file is open, and throws when another one is there now. */
+  /** Opens the file where it is closed. */
+  open(): Promise<void>;
+  /** Throws `NotOpen` while the file is closed, and when another one is there now. */
   checkFiles(): void;
   /** The revision of the last commit. */
   revision(): number;
@@ -133,10 +76,17 @@ export interface ReadersOptions {
   mend(): void;
 }
 
+/** Whether what a query needs can be had, but not at once. */
+function isUnready(error: unknown): error is NotOpen | SchemaUnread {
+  return error instanceof NotOpen || error instanceof SchemaUnread;
+}
+
 /** The readers of one database, opened as they are needed. */
 export class Readers {
   readonly #options: ReadersOptions;
   readonly #idle: Reader[] = [];
+  /** Set while one is opened beside the loop. */
+  #opening: Promise<void> | undefined;
   /** The one of the last quick query, with its snapshot. */
   #last: Reader | undefined;
   /** Set while that is to be ended: one timer for many snapshots. */
@@ -190,6 +140,10 @@ export class Readers {
         return this.#putOff((begin) => this.#later(slow, begin));
       }
       if (reader) this.#put(reader);
+      if (isUnready(error)) {
+        reader?.close();
+        return this.#putOff((begin) => this.#readied(query, error, begin));
+      }
       if (isBusy(error)) return this.#putOff((begin) => this.#retry(query, begin));
       return this.#failure(error);
     }
@@ -236,7 +190,8 @@ export class Readers {
   #open(): Reader {
     const { path, settings, checkFiles } = this.#options;
     checkFiles();
-    const reader = new Reader(path, settings, this.#generation);
+    const connection = openConnection(path, { readOnly: true });
+    const reader = new Reader(connection, settings, this.#generation);
     try {
       checkFiles();
       return reader;
@@ -277,19 +232,27 @@ export class Readers {
 
   /** Waits for a place beside the loop, and until answers were fetched. */
   async #later(query: Query, begin: () => void): Promise<QueryOutcome> {
-    let reader: Reader;
     try {
       await this.#place(query);
     } catch (error) {
       return failureOf(error);
     }
+    let reader: Reader | undefined;
+    let rev: number;
     try {
       reader = this.#take();
+      rev = reader.beginSnapshot(performance.now());
     } catch (error) {
       this.#besideLoop.release();
-      return this.#failure(error);
+      if (!isUnready(error)) {
+        if (reader) this.#put(reader);
+        return this.#failure(error);
+      }
+      reader?.close();
+      return await this.#readied(query, error, begin);
     }
-    return await this.#beside(query, reader, undefined, begin);
+    begin();
+    return await this.#beside(query, reader, rev);
   }
 
   /** Who has not fetched its own answers waits without a place, so that others have it. */
@@ -309,16 +272,9 @@ export class Readers {
     }
   }
 
-  /** Goes on beside the loop, where it has a place, with the snapshot that was taken; without one it takes it. */
-  async #beside(
-    query: Query,
-    reader: Reader,
-    firstRev: number | undefined,
-    begin?: () => void,
-  ): Promise<QueryOutcome> {
+  /** Goes on beside the loop, where it has a place, with the snapshot that was taken. */
+  async #beside(query: Query, reader: Reader, rev: number): Promise<QueryOutcome> {
     try {
-      const rev = firstRev ?? reader.beginSnapshot(performance.now());
-      begin?.();
       return { rev, ...await this.#runBeside(query, reader.connection) };
     } catch (error) {
       return this.#failure(error);
@@ -345,11 +301,39 @@ export class Readers {
     }
   }
 
+  /** Opens one while the loop goes on, and keeps it for who comes next. */
+  async #openBeside(): Promise<void> {
+    const { path, settings, checkFiles } = this.#options;
+    checkFiles();
+    const generation = this.#generation;
+    const connection = await openBeside(path, { readOnly: true });
+    this.#put(new Reader(connection, settings, generation));
+  }
+
+  /** Opens the file where it is closed, or a reader where that takes long; then it answers the query. */
+  async #readied(query: Query, unready: Error, begin: () => void): Promise<QueryOutcome> {
+    let failure: unknown;
+    const readying = unready instanceof NotOpen
+      ? this.#options.open()
+      : this.#opening ??= this.#openBeside().finally(() => this.#opening = undefined);
+    try {
+      await within(query, this.#tracked(readying.catch((error) => failure = error)));
+    } catch (error) {
+      return failureOf(error);
+    }
+    if (isBusy(failure)) return await this.#retry(query, begin);
+    return failure ? this.#failure(failure) : await this.#again(query, begin);
+  }
+
   /** Another process recovers the log or holds the file for itself: it is tried again until the deadline. */
   async #retry(query: Query, begin: () => void): Promise<QueryOutcome> {
     await sleep(LIMITS.busyPauseMs.max);
     if (performance.now() >= query.deadline) return databaseBusy();
     if (query.signal.aborted) return gone(query.signal);
+    return await this.#again(query, begin);
+  }
+
+  async #again(query: Query, begin: () => void): Promise<QueryOutcome> {
     const answer = this.query(query);
     if (!(answer instanceof PutOffQuery)) return answer;
     answer.begun.then(begin);

@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
+import { LIMITS } from "../process/limits.ts";
 import { isOnReadOnlyMount } from "../process/file_system.ts";
 import { obstacleIn, obstacleNamed } from "../process/obstacle.ts";
 import type { Connection } from "../sqlite/connection.ts";
@@ -16,7 +17,7 @@ import { cannotOpen } from "./database_file.ts";
 import { ExactlyOnce } from "./exactly_once.ts";
 import { isBusy, isShortage } from "./failures.ts";
 import { FileWatch } from "./file_watch.ts";
-import { openConnection } from "./open_connection.ts";
+import { openBeside } from "./open_connection.ts";
 import { createOwnTables, inspectOwnTables, type OwnTables, SELECT_MARK } from "./own_tables.ts";
 import { Transaction } from "./transaction.ts";
 
@@ -47,8 +48,13 @@ export interface OpenWriter extends Writer {
  * @throws {SkylineError} `CANNOT_OPEN` when it is read-only, or when the daemon's own tables are not as they must be.
  * @throws {SqliteError}
  */
-export function openWriter(path: string, options: WriterOptions, known = 0): OpenWriter {
-  const connection = openConnection(path);
+export async function openWriter(
+  path: string,
+  options: WriterOptions,
+  known = 0,
+): Promise<OpenWriter> {
+  const connection = await openBeside(path);
+  connection.clock.until = performance.now() + LIMITS.ownTablesMs;
   try {
     const found = inspect(connection, path);
     configure(connection, options);
@@ -62,6 +68,7 @@ export function openWriter(path: string, options: WriterOptions, known = 0): Ope
     const pageBytes = connection.get("PRAGMA page_size")![0] as number;
     const mark = connection.get(SELECT_MARK)![0] as string;
     const files = new FileWatch(path);
+    connection.clock.until = Infinity;
     return { connection, transaction, once, revision, mark, files, pageBytes };
   } catch (error) {
     connection.close();
@@ -105,9 +112,13 @@ function logBytes(path: string): number | undefined {
  * @throws {SkylineError} as `openWriter` does.
  * @throws {SqliteError}
  */
-export function openSoundWriter(path: string, options: WriterOptions, known = 0): OpenWriter {
+export async function openSoundWriter(
+  path: string,
+  options: WriterOptions,
+  known = 0,
+): Promise<OpenWriter> {
   const bytes = logBytes(path);
-  const writer = openWriter(path, options, known);
+  const writer = await openWriter(path, options, known);
   if (!bytes) return writer;
   try {
     renewLog(writer, writer.revision);
@@ -208,6 +219,8 @@ function reasonOf(error: SqliteError, path: string): [reason: string, hint?: str
   switch (error.primary) {
     case RESULT.NOTADB:
       return ["it is not a SQLite database", "Name another file, or one that does not exist yet"];
+    case RESULT.INTERRUPT:
+      return ["it takes too long to read the daemon's own tables", "Restore it from a backup"];
     case RESULT.CORRUPT:
       return [`it is damaged (${error.message})`, "Restore it from a backup"];
     case RESULT.FULL:

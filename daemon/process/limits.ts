@@ -221,6 +221,10 @@ export const LIMITS = {
   shownPathUnits: 600,
   /** Descriptors below which a daemon does not start: it takes some 30 itself, and a connection or a slow query one or two. */
   descriptorsMin: 64,
+  /** How long SQLite may read a schema, beside the loop: 100,000 tables take 5 s. */
+  schemaMs: 30_000,
+  /** How long the loop may be held by the daemon's own tables while a file is opened: only one that was forged takes long. */
+  ownTablesMs: 5_000,
   /** How long to wait for another process's lock while opening. */
   openBusyMs: 5_000,
   /** How long to wait for other programs' reads when the files have changed under the database. */

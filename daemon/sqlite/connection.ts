@@ -22,7 +22,14 @@ import { Nature } from "./nature.ts";
 import { Statement } from "./statement.ts";
 import { StatementCache } from "./statement_cache.ts";
 import { StepClock } from "./step_clock.ts";
-import { type Outcome, type Preparable, prepareOffLoop, prepareWithin } from "./watched_calls.ts";
+import {
+  type Outcome,
+  type Preparable,
+  prepareOffLoop,
+  prepareWithin,
+  READS_SCHEMA,
+  readSchemaOffLoop,
+} from "./watched_calls.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
 
 // Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
@@ -175,16 +182,21 @@ export class Connection {
    * @throws {SqliteError}
    */
   prepareNext(script: Script, { persistent = false, withinMs = 0 } = {}): Statement | null {
-    return this.#prepared(script, prepareWithin(this.#preparable(script, persistent), withinMs));
+    return this.#prepared(
+      script,
+      prepareWithin(this.#preparable(script, persistent, withinMs), withinMs),
+    );
   }
 
   /** {@link Connection.prepareNext} on another thread. Until it settles only {@link Connection.interrupt} may be called. */
   async prepareNextOffLoop(script: Script): Promise<Statement | null> {
+    // Else what is asked of the schema first would read it while the loop waits.
+    if (this.principal !== "own") await readSchemaOffLoop(this.#handle);
     return this.#prepared(script, await prepareOffLoop(this.#preparable(script, true)));
   }
 
-  #preparable(script: Script, persistent: boolean): Preparable {
-    if (this.principal !== "own") this.#schemaCalls.refresh();
+  #preparable(script: Script, persistent: boolean, withinMs = 0): Preparable {
+    if (this.principal !== "own") this.#schemaCalls.refresh(withinMs);
     this.#refusal = null;
     this.#changesSchema = false;
     this.#writesOwn = false;
@@ -215,6 +227,17 @@ export class Connection {
       throw new SqliteError(RESULT.AUTH, NAMES_OWN);
     }
     return handle === null ? null : new Statement(this, handle, own, this.#nature);
+  }
+
+  /** Reads the schema on another thread, as {@link Connection.prepareNextOffLoop} does; else the first statement does it here. */
+  async readSchema(): Promise<void> {
+    const script = new Script(READS_SCHEMA);
+    (await this.offLoop(() => this.prepareNextOffLoop(script)))!.finalize();
+  }
+
+  /** Reads the schema while the loop waits: see {@link Connection.prepareNext}. */
+  readSchemaWithin(withinMs: number): void {
+    this.prepareNext(new Script(READS_SCHEMA), { withinMs })!.finalize();
   }
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */

@@ -6,6 +6,7 @@
  */
 import { CallCosts } from "./call_costs.ts";
 import type { Connection } from "./connection.ts";
+import { Script } from "./script.ts";
 import type { Statement } from "./statement.ts";
 
 /** What calls may take that come with a table. */
@@ -36,14 +37,14 @@ export class SchemaCalls {
     this.#connection = connection;
   }
 
-  /** Looks whether the schema has changed, which takes a microsecond. */
-  refresh(): void {
+  /** Looks whether the schema has changed, which takes a microsecond; reading it is given up after `withinMs`, unless 0. */
+  refresh(withinMs = 0): void {
     const { principal } = this.#connection;
     this.#connection.principal = "own";
     try {
       const version = this.#schemaVersion();
       if (version === this.#known) return;
-      this.#read();
+      this.#read(withinMs);
       this.#known = version;
     } catch {
       // Whatever it is, the statement that is about to be prepared meets it too.
@@ -63,9 +64,9 @@ export class SchemaCalls {
     }
   }
 
-  #read(): void {
+  #read(withinMs: number): void {
+    const statement = this.#connection.prepareNext(new Script(CALLING), { withinMs });
     this.tables.clear();
-    const { statement } = this.#connection.prepare(CALLING);
     try {
       for (const row of statement!.all()) this.#add(...row as [string, string, string]);
     } finally {

@@ -5,7 +5,13 @@
  * @module
  */
 import { RESULT, SqliteError } from "./errors.ts";
-import { COMPILE_BYTES_MAX, type DatabaseHandle, sqlite, type StatementHandle } from "./ffi.ts";
+import {
+  COMPILE_BYTES_MAX,
+  cString,
+  type DatabaseHandle,
+  sqlite,
+  type StatementHandle,
+} from "./ffi.ts";
 
 const PREPARE_PERSISTENT = 1;
 /** Until it is interrupted. */
@@ -85,6 +91,19 @@ export async function prepareOffLoop(preparable: Preparable): Promise<Outcome> {
   await lib.skylinedb_prepare_off_loop!(database, text, text.length, flags, outBytes, ms);
   const asked = takeAsked(out);
   return { ...watched(out), asked };
+}
+
+/** SQL of which nearly nothing has to be prepared but the schema read. */
+export const READS_SCHEMA = "SELECT 1 FROM main.sqlite_master";
+
+/** Has a connection read its schema on another thread, where it has not; an error is for who needs it. */
+export async function readSchemaOffLoop(database: DatabaseHandle): Promise<void> {
+  const { handle } = await prepareOffLoop({
+    database,
+    text: cString(READS_SCHEMA),
+    persistent: false,
+  });
+  if (handle !== null) sqlite().sqlite3_finalize(handle);
 }
 
 function watched(out: BigInt64Array): Outcome {

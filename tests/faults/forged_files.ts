@@ -10,11 +10,13 @@ import {
   type ForgedFile,
   type Frame,
   log,
+  many,
   MAZE,
   PAGE_BYTES,
   pageOf,
   root,
   rootOf,
+  SCHEMA_MAZE,
   sql,
   superJournal,
   VICTIM,
@@ -78,6 +80,8 @@ const BEYOND_READING: readonly ForgedFile[] = [
   { name: "cut to two pages", forge: (file: string) => truncateSync(file, 2 * PAGE_BYTES) },
   { name: "cut to 100 bytes", forge: (file: string) => truncateSync(file, 100) },
 ];
+
+const COLUMNS = Array.from({ length: 1_900 }, (_, c) => `a${c} integer`).join();
 
 /** What can be read of them is served. */
 const SERVED: readonly ForgedFile[] = [
@@ -147,6 +151,9 @@ const SERVED: readonly ForgedFile[] = [
     view.setUint32((page - 1) * PAGE_BYTES + 8, page);
   }),
   { ...MAZE, short: true },
+  SCHEMA_MAZE,
+  { ...many("100,000 tables", 100_000, "a, b, c, d"), isEndless: true },
+  { ...many("1,000 tables of 1,900 columns", 1_000, COLUMNS), isEndless: true },
   log("a log of pages far away", () => [[2 ** 31, 2 ** 32 - 2, EMPTY]]),
   log(
     "a log that makes the file huge",

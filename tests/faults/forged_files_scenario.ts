@@ -76,7 +76,7 @@ class Stage implements AsyncDisposable {
     return stage;
   }
 
-  async try({ name, forge, refused }: ForgedFile, pingMsMax: number) {
+  async try({ name, forge, refused, isEndless }: ForgedFile, pingMsMax: number) {
     const { file, endpoint, endpoints } = this.#daemon;
     const failed: string[] = [];
     Deno.writeTextFileSync(this.#victim, PRECIOUS);
@@ -93,6 +93,7 @@ class Stage implements AsyncDisposable {
       failed.push("it is not refused clearly");
     }
     if (Deno.readTextFileSync(this.#victim) !== PRECIOUS) failed.push("another file was changed");
+    if (isEndless) await this.#daemon.kill();
     await this.#closeAndCheck(told[REQUESTS.indexOf(ACKNOWLEDGED)] === "ok", failed);
     await this.#restore(name);
     return { shown: `Ping ${slowest.toFixed(0)} ms; ${[...new Set(told)].join(", ")}`, failed };

@@ -15,6 +15,8 @@ export interface ForgedFile {
   readonly refused?: RegExp;
   /** Whether it is among the tests. */
   readonly short?: boolean;
+  /** Whether the daemon is busy with it for long, and is ended. */
+  readonly isEndless?: boolean;
   /** What is done to the file at this path. */
   forge(file: string): void;
 }
@@ -68,35 +70,58 @@ export function many(name: string, count: number, columns: string): ForgedFile {
 export const MAZE: ForgedFile = {
   name: "a maze of pages",
   forge(file) {
-    const content = Deno.readFileSync(file);
-    const pages = content.length / PAGE_BYTES;
-    const maze = Array.from({ length: MAZE_LEVELS }, (_, i) => mazePage(pages + 2 + i));
-    const leaf = content.slice(
-      (pageOf(file, "t") - 1) * PAGE_BYTES,
-      pageOf(file, "t") * PAGE_BYTES,
-    );
-    new DataView(content.buffer).setUint32(28, pages + MAZE_LEVELS + 1);
-    Deno.writeFileSync(file, Buffer.concat([content, ...maze, leaf]));
-    execUndefended(file, `update sqlite_master set rootpage = ${pages + 1} where name = 'deep'`);
+    const page = addMaze(file, "t");
+    execUndefended(file, `update sqlite_master set rootpage = ${page} where name = 'deep'`);
   },
 };
+
+/** As {@link MAZE}, of the schema itself. */
+export const SCHEMA_MAZE: ForgedFile = {
+  name: "a maze in place of the schema",
+  isEndless: true,
+  short: true,
+  forge(file) {
+    const row = "('table', 'x', 'x', 2, 'create table if not exists x(a)')";
+    execUndefended(file, `create table nobody(a, b, c, d, e); insert into nobody values ${row}`);
+    const page = addMaze(file, "nobody");
+    const content = Deno.readFileSync(file);
+    content.set(mazePage(page + 1, HEADER_BYTES), HEADER_BYTES);
+    Deno.writeFileSync(file, content);
+  },
+};
+
+/** Adds one that leads to the page of a table again and again; gives the page where it begins. */
+function addMaze(file: string, table: string): number {
+  const content = Deno.readFileSync(file);
+  const pages = content.length / PAGE_BYTES;
+  const maze = Array.from({ length: MAZE_LEVELS }, (_, i) => mazePage(pages + 2 + i));
+  const at = (pageOf(file, table) - 1) * PAGE_BYTES;
+  const leaf = content.slice(at, at + PAGE_BYTES);
+  new DataView(content.buffer).setUint32(28, pages + MAZE_LEVELS + 1);
+  Deno.writeFileSync(file, Buffer.concat([content, ...maze, leaf]));
+  return pages + 1;
+}
+
+/** Of the file, on its first page. */
+const HEADER_BYTES = 100;
 const MAZE_LEVELS = 15, MAZE_CELLS = 100, CELL_BYTES = 5;
 
-/** An interior page of a table whose children are all the same. */
-function mazePage(child: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(PAGE_BYTES));
+/** An interior page of a table whose children are all the same; of the page only what comes after `offset` bytes. */
+function mazePage(child: number, offset = 0): Uint8Array {
+  const page = new Uint8Array(PAGE_BYTES);
+  const view = new DataView(page.buffer);
   const cellsAt = PAGE_BYTES - MAZE_CELLS * CELL_BYTES;
-  view.setUint8(0, 5);
-  view.setUint16(3, MAZE_CELLS);
-  view.setUint16(5, cellsAt);
-  view.setUint32(8, child);
+  view.setUint8(offset, 5);
+  view.setUint16(offset + 3, MAZE_CELLS);
+  view.setUint16(offset + 5, cellsAt);
+  view.setUint32(offset + 8, child);
   for (let i = 0; i < MAZE_CELLS; i++) {
     const at = cellsAt + i * CELL_BYTES;
-    view.setUint16(12 + 2 * i, at);
+    view.setUint16(offset + 12 + 2 * i, at);
     view.setUint32(at, child);
     view.setUint8(at + 4, i + 1);
   }
-  return new Uint8Array(view.buffer);
+  return page.subarray(offset);
 }
 
 /** A frame of a log: a page, and how many pages the database has after its commit. */
