@@ -8,6 +8,8 @@ import { cutText, type SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
 import { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import { Script } from "../sqlite/script.ts";
+import { READS_SCHEMA } from "../sqlite/watched_calls.ts";
 import { cannotOpen } from "./database_file.ts";
 
 /** What SQLite opens by its name, beside the database. */
@@ -43,7 +45,8 @@ export async function openBeside(
   const connection = openConnection(path, options);
   const late = setTimeout(() => connection.interrupt(), LIMITS.schemaMs);
   try {
-    await connection.readSchema();
+    const script = new Script(READS_SCHEMA);
+    (await connection.offLoop(() => connection.prepareNextOffLoop(script)))!.finalize();
     return connection;
   } catch (error) {
     connection.close();

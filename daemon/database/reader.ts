@@ -6,7 +6,9 @@
 import { LIMITS } from "../process/limits.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { RESULT, SqliteError } from "../sqlite/errors.ts";
+import { Script } from "../sqlite/script.ts";
 import type { Statement } from "../sqlite/statement.ts";
+import { READS_SCHEMA } from "../sqlite/watched_calls.ts";
 import { SELECT_REVISION } from "./own_tables.ts";
 import { applySettings, type ConnectionSettings } from "./writer.ts";
 
@@ -40,7 +42,8 @@ export class Reader {
   constructor(connection: Connection, settings: ConnectionSettings, readonly generation: number) {
     this.connection = connection;
     try {
-      connection.readSchemaWithin(LIMITS.stepInlineMs);
+      const withinMs = LIMITS.stepInlineMs;
+      connection.prepareNext(new Script(READS_SCHEMA), { withinMs })!.finalize();
       applySettings(connection, settings);
       this.#revision = connection.prepare(SELECT_REVISION, { persistent: true }).statement!;
     } catch (error) {

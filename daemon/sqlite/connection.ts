@@ -27,7 +27,6 @@ import {
   type Preparable,
   prepareOffLoop,
   prepareWithin,
-  READS_SCHEMA,
   readSchemaOffLoop,
 } from "./watched_calls.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
@@ -227,17 +226,6 @@ export class Connection {
       throw new SqliteError(RESULT.AUTH, NAMES_OWN);
     }
     return handle === null ? null : new Statement(this, handle, own, this.#nature);
-  }
-
-  /** Reads the schema on another thread, as {@link Connection.prepareNextOffLoop} does; else the first statement does it here. */
-  async readSchema(): Promise<void> {
-    const script = new Script(READS_SCHEMA);
-    (await this.offLoop(() => this.prepareNextOffLoop(script)))!.finalize();
-  }
-
-  /** Reads the schema while the loop waits: see {@link Connection.prepareNext}. */
-  readSchemaWithin(withinMs: number): void {
-    this.prepareNext(new Script(READS_SCHEMA), { withinMs })!.finalize();
   }
 
   /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
