@@ -15,6 +15,12 @@ import { cannotOpen } from "./database_file.ts";
 /** What SQLite opens by its name, beside the database. */
 const SUFFIXES = ["-wal", "-shm", "-journal"] as const;
 
+/**
+ * What is wrong with a page is found when it is read, and not mapped into memory, so that no process ends where it is cut. They
+ * read nothing of the file, and cost nothing that could be measured.
+ */
+const WARY = "PRAGMA cell_size_check = 1; PRAGMA mmap_size = 0";
+
 /** As a rollback journal ends that names a super-journal; before it stand the name, its length and its sum. */
 const JOURNAL_END = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 const JOURNAL_TAIL_BYTES = 16;
@@ -29,7 +35,9 @@ const NAME_BYTES_MAX = 4096;
  */
 export function openConnection(path: string, options?: { readOnly?: boolean }): Connection {
   refuseUnfitCompanions(path);
-  return Connection.open(path, options);
+  const connection = Connection.open(path, options);
+  connection.exec(WARY);
+  return connection;
 }
 
 /**

@@ -22,21 +22,15 @@ import { Nature } from "./nature.ts";
 import { Statement } from "./statement.ts";
 import { StatementCache } from "./statement_cache.ts";
 import { StepClock } from "./step_clock.ts";
-import {
-  type Outcome,
-  type Preparable,
-  prepareOffLoop,
-  prepareWithin,
-  readSchemaOffLoop,
-} from "./watched_calls.ts";
+import type { Outcome, Preparable } from "./watched_calls.ts";
+import { prepareOffLoop, prepareWithin, readSchemaOffLoop } from "./watched_calls.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
 
 // Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
 const OPEN_READONLY = 0x1, OPEN_READWRITE = 0x2, OPEN_CREATE = 0x4;
 const OPEN_NOMUTEX = 0x8000, OPEN_EXRESCODE = 0x2000000;
 const DBCONFIG_DEFENSIVE = 1010, DBCONFIG_TRUSTED_SCHEMA = 1017;
-const DBSTATUS_DEFERRED_FKS = 10;
-const LIMIT_LENGTH = 0, LIMIT_ATTACHED = 7;
+const DBSTATUS_DEFERRED_FKS = 10, LIMIT_LENGTH = 0, LIMIT_ATTACHED = 7;
 
 /** Longest text or blob, in bytes: over a frame's, so that what came in can be worked on, and far below memory. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
@@ -46,10 +40,10 @@ const AUTHORIZER = {
   result: "i32",
 } as const;
 
+const SQLITE_DENY = 1, SQLITE_IGNORE = 2;
+
 /** The third to fifth argument of the authorizer. */
 type Texts = readonly [() => string | null, () => string | null, () => string | null];
-
-const SQLITE_DENY = 1, SQLITE_IGNORE = 2;
 
 /** What a statement's preparation gives: the statement (`null` for white space and comments) and the SQL after it. */
 export interface Prepared {

@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openBeside, openConnection } from "../../daemon/database/open_connection.ts";
+import type { Connection } from "../../daemon/sqlite/connection.ts";
+
+/** As https://sqlite.org/security.html has it for files that one does not trust. */
+const WARY = [["cell_size_check", 1], ["mmap_size", 0], ["trusted_schema", 0]] as const;
+
+Deno.test("openConnection() and openBeside() make all connections wary of what is in a file", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "skylinedb-open-"));
+  const path = join(folder, "app.db");
+  const check = (connection: Connection) => {
+    for (const [pragma, value] of WARY) {
+      assert.deepEqual(connection.get(`PRAGMA ${pragma}`), [value], pragma);
+    }
+    connection.close();
+  };
+  try {
+    const first = openConnection(path);
+    first.exec("create table t(a)");
+    check(first);
+    check(openConnection(path, { readOnly: true }));
+    check(await openBeside(path, { readOnly: true }));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
