@@ -113,7 +113,7 @@ function* prepareQuery(connection: Connection, sql: string): Execution<Statement
     statement.finalize();
     throw new SkylineError("SQL_ERROR", "a Query is one statement");
   }
-  if (!statement.readOnly) {
+  if (!statement.readOnly && !ASKS_JOURNAL_MODE.test(sql)) {
     statement.finalize();
     throw new SkylineError("NOT_READ_ONLY", "the statement would write");
   }
@@ -235,6 +235,11 @@ const SCHEMA_CHANGE = new RegExp(String.raw`^${BLANK}(?:CREATE|DROP|ALTER)\b`, "
 /** Whatever it reads, SQLite looks first whether another program has changed the schema. */
 const READ_SCHEMA = "SELECT 1 FROM main.sqlite_master LIMIT 0";
 const FIXED_BY_PREPARE = new RegExp(String.raw`^${BLANK}(?:EXPLAIN|PRAGMA)\b`, "i");
+/** SQLite takes the question for a write, which it would be with a value; that is not allowed. */
+const ASKS_JOURNAL_MODE = new RegExp(
+  String.raw`^${BLANK}PRAGMA${BLANK}(?:main${BLANK}\.${BLANK})?journal_mode${BLANK}$`,
+  "i",
+);
 const STANDS_ALONE = new RegExp(String.raw`^${BLANK}(?:VACUUM|REINDEX)\b`, "i");
 
 /** Whether the SQL is a VACUUM and nothing else: it runs outside a transaction only, where a script must not. */

@@ -27,8 +27,8 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   table_info: "(t)",
   table_xinfo: "(t)",
 };
-/** By its definition another number for each connection; and what SQLite takes for a write: refused by Query. */
-const UNLIKE = ["data_version", "journal_mode", "optimize"];
+/** By its definition another number for each connection; and what writes. */
+const UNLIKE = ["data_version", "optimize"];
 
 for (const args of [[], ["--durability", "normal", "--foreign-keys", "off"]]) {
   daemonTest(`a Query is answered PRAGMAs as a batch is: ${args.join(" ")}`, async (it) => {
@@ -42,6 +42,10 @@ for (const args of [[], ["--durability", "normal", "--foreign-keys", "off"]]) {
       if (UNLIKE.includes(name)) continue;
       const [query, batch] = await byBoth(it, `pragma ${name}${ARGUMENTS[name] ?? ""}`);
       assert.deepEqual(query, batch, name);
+    }
+    assert.deepEqual(await it.rows("PRAGMA main.journal_mode; -- as it is"), [["wal"]]);
+    for (const sql of ["pragma journal_mode = delete", "pragma journal_mode(off)"]) {
+      assert.equal((await it.client.ask({ type: "Query", sql })).code, "NOT_ALLOWED", sql);
     }
     const [[isOn], [synchronous]] = [
       ...await it.rows("pragma foreign_keys"),
