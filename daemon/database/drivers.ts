@@ -257,7 +257,7 @@ async function prepareOffLoop(preparation: Preparation, drive: Drive): Promise<v
     try {
       checkWanted(drive);
       await interruptible(drive, () => preparation.offLoop(), () => false);
-      drive.costly.notePrepared(preparation.sql);
+      if (!preparation.statement?.isLarge) drive.costly.notePrepared(preparation.sql);
     } finally {
       preparationSlots.release();
     }

@@ -164,10 +164,9 @@ function* runFirst(
   params: BindValues,
   rows: RowCollector,
 ): Execution<number> {
-  if (sql.length > LIMITS.cachedSqlLengthMax || isVacuum(sql) || isFixedByPrepare(sql)) {
-    return yield* runOnce(connection, statement, params, rows);
-  }
-  connection.cache(sql, statement);
+  const isKept = sql.length <= LIMITS.cachedSqlLengthMax && !isVacuum(sql) &&
+    !isFixedByPrepare(sql) && connection.cache(sql, statement);
+  if (!isKept) return yield* runOnce(connection, statement, params, rows);
   return yield* runStatement(connection, statement, params, rows);
 }
 

@@ -227,9 +227,9 @@ export class Connection {
     return this.#cache.get(sql);
   }
 
-  /** Keeps a statement for {@link Connection.cached}; finalizes the one that was not used for longest. */
-  cache(sql: string, statement: Statement): void {
-    this.#cache.add(sql, statement);
+  /** Keeps a statement for {@link Connection.cached}, unless it is large; gives whether it is kept. */
+  cache(sql: string, statement: Statement): boolean {
+    return this.#cache.add(sql, statement);
   }
 
   /**

@@ -13,6 +13,9 @@ import { stepOffLoop, stepWithin, withoutEndOfStep } from "./watched_calls.ts";
 
 /** How often a statement was prepared anew, for a change of the schema: https://sqlite.org/c3ref/c_stmtstatus_counter.html */
 const STATUS_REPREPARE = 5;
+const STATUS_MEMORY = 99;
+/** Bytes from which on a prepared statement is large: most have some 5 KB, one of 2,000 columns has half a MB. */
+const LARGE_BYTES = 1024 * 1024;
 
 /** Parameters of a statement, by position or by bare name. */
 export type BindValues = readonly BindValue[] | Readonly<Record<string, BindValue>>;
@@ -46,6 +49,7 @@ export class Statement {
   isSeenCheap = false;
   /** Whether a run of it may have no end: see {@link Nature.isBlind}. False once one was seen to end. */
   isBlind: boolean;
+  #bytes: number | undefined;
   #names: string[] | undefined;
   #columnsJson: string | undefined;
   /** How often it had been prepared anew when they were read. */
@@ -164,6 +168,16 @@ export class Statement {
     if (code === RESULT.ROW) return true;
     if (code === RESULT.DONE) return false;
     throw this.#connection.error(code);
+  }
+
+  /** Memory that it took when this was first asked, in bytes. */
+  get bytes(): number {
+    return this.#bytes ??= sqlite().sqlite3_stmt_status(this.#handle, STATUS_MEMORY, 0);
+  }
+
+  /** Whether it takes too much memory to be kept. */
+  get isLarge(): boolean {
+    return this.bytes > LARGE_BYTES;
   }
 
   /** Ends the run; keeps the bindings. An error that the last step gave is not repeated. */

@@ -7,10 +7,13 @@ import type { Statement } from "./statement.ts";
 
 /** A cached statement costs a few KB; an app has few different ones, or else caching is of no use. */
 const STATEMENTS_CACHED_MAX = 200;
+/** Bytes of those of one connection, of which a database has up to 10: all of them are far below what SQLite may have. */
+const CACHED_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Statements of one connection by their SQL: those that were used last. */
 export class StatementCache {
   readonly #cache = new Map<string, Statement>();
+  #bytes = 0;
   /** The one that was used last. */
   #lastSql: string | undefined;
   #last: Statement | undefined;
@@ -28,15 +31,19 @@ export class StatementCache {
     return statement;
   }
 
-  /** Keeps one; finalizes the one that was not used for longest. */
-  add(sql: string, statement: Statement): void {
-    if (this.#cache.size >= STATEMENTS_CACHED_MAX) {
+  /** Keeps one, unless it is large; finalizes those that were not used for longest. Gives whether it is kept. */
+  add(sql: string, statement: Statement): boolean {
+    if (statement.isLarge) return false;
+    this.#bytes += statement.bytes;
+    while (this.#cache.size >= STATEMENTS_CACHED_MAX || this.#bytes > CACHED_BYTES_MAX) {
       const [oldestSql, oldest] = this.#cache.entries().next().value!;
       this.#cache.delete(oldestSql);
+      this.#bytes -= oldest.bytes;
       oldest.finalize();
     }
     this.#cache.set(sql, statement);
     this.#remember(sql, statement);
+    return true;
   }
 
   #remember(sql: string, statement: Statement): void {
@@ -48,6 +55,7 @@ export class StatementCache {
   clear(): void {
     for (const statement of this.#cache.values()) statement.finalize();
     this.#cache.clear();
+    this.#bytes = 0;
     this.#lastSql = this.#last = undefined;
   }
 }

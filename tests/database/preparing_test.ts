@@ -10,18 +10,19 @@ import { TemporaryConnection } from "../sqlite/temporary_connection.ts";
 /** Another library than the one that is built does not end what takes long. */
 const ignore = sqlite().skylinedb_prepare === null;
 
-/** Of 2^19 parts: it takes more memory to prepare than there is for it. */
-const DOUBLED = "with c0 as (select 1), " +
-  Array.from(
-    { length: 19 },
+function doubled(times: number): string {
+  const parts = Array.from(
+    { length: times },
     (_, i) => `c${i + 1} as (select * from c${i} union all select * from c${i})`,
-  ).join(", ") + " select count(*) from c19";
+  );
+  return `with c0 as (select v from t), ${parts.join(", ")} select count(*) from c${times}`;
+}
 
-/** Takes a tenth of a second to prepare, and little memory. */
-const ADDED = Array.from({ length: 15 }).reduce<string>(
-  (inner) => `select v + v as v from (${inner})`,
-  "select v from t",
-);
+/** Takes more memory to prepare than there is for it. */
+const DOUBLED = doubled(19);
+
+/** Takes some 50 ms to prepare, and 0.6 MB. */
+const EXPENSIVE = doubled(11);
 
 /** Counts what is prepared for a client on the loop, and off it. */
 class CountedConnection implements Disposable {
@@ -92,14 +93,15 @@ Deno.test("driveInline() tries once to prepare what takes long", { ignore }, asy
 
 Deno.test("driveBeside() prepares off the loop what takes long, once", { ignore }, async () => {
   using it = new CountedConnection();
-  await it.runBeside(ADDED);
+  await it.runBeside(EXPENSIVE);
   assert.deepEqual([it.inline, it.offLoop], [1, 1]);
-  assert.equal(it.runInline(ADDED), false);
+  assert.equal(it.runInline(EXPENSIVE), false);
   assert.deepEqual([it.inline, it.offLoop], [0, 0], "it is kept prepared");
-  const long = ADDED + " ".repeat(LIMITS.cachedSqlLengthMax);
-  await it.runBeside(long);
-  await it.runBeside(long);
-  assert.deepEqual([it.inline, it.offLoop], [0, 1], "it is too long to be kept");
+  for (const unkept of [EXPENSIVE + " ".repeat(LIMITS.cachedSqlLengthMax), doubled(12)]) {
+    await it.runBeside(unkept);
+    await it.runBeside(unkept);
+    assert.deepEqual([it.inline, it.offLoop], [0, 1], "it is too long or too large to be kept");
+  }
 });
 
 Deno.test("driveBeside() prepares what is cheap on the loop", async () => {
