@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  copiedLibrary,
   findLibrary,
   type Library,
   loadError,
@@ -177,12 +178,13 @@ function open({ path, origin }: Library): Sqlite {
     symbols.sqlite3_hard_heap_limit64?.(HEAP_BYTES_MAX);
     return symbols;
   };
-  if (origin !== "bundled" || Deno.build.os === "windows") return load(path);
+  if (origin !== "bundled") return load(path);
+  const isWindows = Deno.build.os === "windows";
   try {
-    return load(unpackedLibrary(path));
+    return load(isWindows ? copiedLibrary(path) : unpackedLibrary(path));
   } catch {
-    // The folder's file system may not allow programs.
-    return withUnpackedLibrary(path, load);
+    // The folder's file system may not allow programs; on Windows Deno unpacks it.
+    return isWindows ? load(path) : withUnpackedLibrary(path, load);
   }
 }
 

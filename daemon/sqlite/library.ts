@@ -90,6 +90,26 @@ export function unpackedLibrary(packed: string): string {
   return path;
 }
 
+/**
+ * {@link unpackedLibrary} on Windows, where it is not packed: it is copied to the user's own folder. The temporary folder, into
+ * which Deno would unpack it, a service that runs as SYSTEM may share with all users.
+ *
+ * @throws {Error} where that folder cannot be written to.
+ */
+export function copiedLibrary(
+  bundled: string,
+  folder: string = join(userCacheFolder(), "skylinedb-daemon"),
+): string {
+  const path = join(folder, basename(bundled));
+  const { size } = Deno.statSync(bundled);
+  if (existsSync(path) && Deno.lstatSync(path).size === size) return path;
+  Deno.mkdirSync(folder, { recursive: true });
+  const part = `${path}.${Deno.pid}`;
+  Deno.writeFileSync(part, Deno.readFileSync(bundled));
+  Deno.renameSync(part, path);
+  return path;
+}
+
 /** Has `use` load the library from a folder that is there for that moment alone. */
 export function withUnpackedLibrary<T>(packed: string, use: (path: string) => T): T {
   const folder = temporaryFolder();

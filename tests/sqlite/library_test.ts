@@ -5,6 +5,7 @@ import {
   bundledLibraryPath,
   cachedLibraryPath,
   cacheFolder,
+  copiedLibrary,
   findLibrary,
   unpackedLibrary,
   withUnpackedLibrary,
@@ -90,6 +91,22 @@ Deno.test("cachedLibraryPath() ends as the target's loader wants it", () => {
     /-x86_64-unknown-linux-gnu\.so\.gz$/,
   );
   assert.match(bundledLibraryPath("x86_64-pc-windows-msvc"), /-x86_64-pc-windows-msvc\.dll$/);
+});
+
+Deno.test("copiedLibrary() copies the library once, and again what was cut short", async () => {
+  await withFolder((folder) => {
+    const bundled = join(folder, "bundled.dll");
+    Deno.writeTextFileSync(bundled, "the library");
+    const own = join(folder, "of the user", "own");
+    const path = copiedLibrary(bundled, own);
+    assert.equal(path, join(own, "bundled.dll"));
+    const { mtime, ino } = Deno.statSync(path);
+    assert.equal(copiedLibrary(bundled, own), path);
+    assert.deepEqual([Deno.statSync(path).mtime, Deno.statSync(path).ino], [mtime, ino]);
+    Deno.writeTextFileSync(path, "the lib");
+    assert.equal(Deno.readTextFileSync(copiedLibrary(bundled, own)), "the library");
+    assert.deepEqual([...Deno.readDirSync(own)].map(({ name }) => name), ["bundled.dll"]);
+  });
 });
 
 Deno.test("unpackedLibrary() unpacks again what was cut short", {
