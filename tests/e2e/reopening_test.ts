@@ -1,10 +1,11 @@
 /** A database that has to be opened again while queries run. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { startDaemon } from "../daemon_fixture.ts";
 import { DiskJournal, whyNoJournal } from "../faults/disk_journal.ts";
 import { WireClient } from "../wire_client.ts";
-import { exec, rows, within } from "./daemon_case.ts";
+import { daemonTest, exec, rows, until, within } from "./daemon_case.ts";
 
 /** Numbers up to a bound. */
 const count = (to: number) =>
@@ -39,3 +40,34 @@ Deno.test({
       await exec(writer, "insert into t values (2)");
     }),
 });
+
+daemonTest(
+  "a log that was left is begun anew at the start, unless another program reads from it",
+  async (it) => {
+    const { daemon } = it;
+    const walBytes = () => Deno.lstatSync(`${daemon.file}-wal`).size;
+    const begins = () => Deno.readFileSync(`${daemon.file}-wal`).subarray(16, 24).join();
+    const insert = async (n: number) => {
+      await using client = await WireClient.open(daemon.endpoint);
+      return (await exec(client, ["insert into t values (?)", n])).rev;
+    };
+    await it.exec("create table t(a)");
+    const rev = await insert(1);
+    await daemon.kill();
+    const left = begins();
+    await daemon.restart();
+    assert.notEqual(begins(), left, "the log has another salt");
+    assert.ok(walBytes() > 0);
+    assert.equal(await insert(2), rev + 1, "and no revision was given");
+    await daemon.kill();
+    const kept = begins();
+    const other = new DatabaseSync(daemon.file, { readOnly: true });
+    other.exec("begin");
+    other.prepare("select count(*) from t").get();
+    await daemon.restart();
+    await until(() => daemon.log().includes("The log was left as it is"));
+    assert.equal(begins(), kept);
+    assert.equal(await insert(3), rev + 2);
+    other.close();
+  },
+);
