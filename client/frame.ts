@@ -134,6 +134,15 @@ export class FrameDecoder {
     return this.#bytes < PREFIX_BYTES + length ? 0 : length;
   }
 
+  /** Lets go of all that is held. */
+  clear(): void {
+    if (!this.#isBorrowed) this.#chunks.forEach(letGo);
+    this.#chunks = [];
+    this.#offset = this.#bytes = 0;
+    this.#room = EMPTY;
+    this.#isBorrowed = false;
+  }
+
   /**
    * The next whole frame's body, or `null` until one has arrived whole.
    *

@@ -81,6 +81,12 @@ export const LIMITS = {
   /** Bytes of long texts that were let go, after which the garbage is collected; and the least time between two collections. */
   garbage: { bytes: 32 * 1024 * 1024, pauseMs: 100 },
 
+  /**
+   * Pieces of memory from `mappedBytes` on are the system's own, and go back to it when they are freed: below, an answer of 64 KB
+   * took half as long again. Of what is free of the rest, `keptBytes` at the end of the C library's heap stay for the next.
+   */
+  largePieces: { mappedBytes: 1024 * 1024, keptBytes: 16 * 1024 * 1024 },
+
   // Without requests
   /**
    * Memory is given back, which takes some 30 ms of a processor, once there has been nothing to do for `quietMs`. Below

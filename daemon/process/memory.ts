@@ -82,8 +82,26 @@ function trim(): void {
 // Linux
 
 const GLIBC = {
+  mallopt: { parameters: ["i32", "i32"], result: "i32" },
   malloc_trim: { parameters: ["usize"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
+
+let givesBackLargePieces = false;
+const M_TRIM_THRESHOLD = -1, M_MMAP_THRESHOLD = -3;
+
+/**
+ * Has large pieces of memory given back to the system at once when they are freed: the C library keeps those that it takes for
+ * usual, and after a few requests of 10 MB that is nearly all. Elsewhere than with glibc it is so, or cannot be asked for. To be
+ * called when the first large one comes, as it takes a millisecond, which a start should not.
+ */
+export function giveBackLargePieces(): void {
+  if (givesBackLargePieces) return;
+  givesBackLargePieces = true;
+  const { mappedBytes, keptBytes } = LIMITS.largePieces;
+  glibc()?.mallopt(M_MMAP_THRESHOLD, mappedBytes);
+  // Else it would stay at 128 KiB from now on: a request of 64 KB took twice as long.
+  glibc()?.mallopt(M_TRIM_THRESHOLD, keptBytes);
+}
 
 const glibc = once(() =>
   Deno.build.os === "linux" ? Deno.dlopen("libc.so.6", GLIBC).symbols : null

@@ -5,6 +5,7 @@
  */
 import { SkylineError } from "../../client/errors.ts";
 import { LIMITS } from "../process/limits.ts";
+import { giveBackLargePieces } from "../process/memory.ts";
 import type { ConnectionMemory } from "./connection_memory.ts";
 
 /** The connection whose frame it is. */
@@ -35,6 +36,7 @@ export class PartialFrame {
     this.#memory.partialBytes += bytes - this.#bytes;
     this.#bytes = bytes;
     if (bytes === 0) return;
+    if (bytes > LIMITS.longRequest.bytes) giveBackLargePieces();
     if (this.#memory.partialBytes > LIMITS.partialFrameBytesMax) {
       this.#owner.refuse(
         new SkylineError(

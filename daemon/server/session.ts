@@ -150,6 +150,7 @@ export class Session implements Requester {
   refuse(error: SkylineError): void {
     if (this.#refused) return;
     this.#refused = true;
+    this.#decoder.clear();
     this.#partialFrame.note(0);
     this.#order.add(errorAnswer(undefined, error));
     this.#endIfDone();
@@ -369,6 +370,8 @@ export class Session implements Requester {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#channel.destroy();
+    // One that has arrived whole, and waits for its turn, is still executed.
+    if (!this.#isReading) this.#decoder.clear();
     this.#outbox.clear();
     this.#order.close();
     this.recipient.note();

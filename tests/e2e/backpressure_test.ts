@@ -300,6 +300,26 @@ daemonTest(
   { timeoutMs: 90_000 },
 );
 
+daemonTest("Session lets go at once of half-received frames that it refuses", async (it) => {
+  const part = new Uint8Array(9 * MiB);
+  new DataView(part.buffer).setUint32(0, 10 * MiB, true);
+  const floods = await Promise.all(
+    Array.from({ length: 40 }, () => Flood.open(it.daemon.endpoint)),
+  );
+  let refused = 0, most = 0;
+  for (const { socket } of floods) {
+    socket.on("data", () => refused++);
+    socket.write(part);
+  }
+  await until(async () => {
+    const { memory } = await it.client.ask({ type: "Status" });
+    most = Math.max(most, memory.private ?? 0);
+    return refused >= 33;
+  }, 30_000);
+  assert.ok(most < 180 * MiB, `${most} bytes were held`);
+  for (const flood of floods) await flood[Symbol.asyncDispose]();
+}, { timeoutMs: 90_000 });
+
 daemonTest("Session holds half-received frames in the memory of their bytes", async (it) => {
   const before = (await it.client.ask({ type: "Status" })).memory;
   const part = new Uint8Array(15_000).fill(0x20);

@@ -112,3 +112,19 @@ Deno.test("FrameDecoder holds what was pushed last at most, so that the buffer i
     assert.deepEqual([frames.bufferedBytes, frames.holdsPushed, buffers], [0, false, 2]);
   }
 });
+
+Deno.test("FrameDecoder lets go of what it holds, and takes frames again", () => {
+  const decoder = new FrameDecoder();
+  const frame = encodeFrame("x".repeat(300_000));
+  for (const pieces of [1, 3]) {
+    for (let i = 0; i < pieces; i++) decoder.push(frame.slice(0, 100_000));
+    assert.ok(decoder.bufferedBytes > 0);
+    decoder.clear();
+    assert.deepEqual([decoder.bufferedBytes, decoder.wholeBytes, decoder.take()], [0, 0, null]);
+  }
+  decoder.push(frame.slice(0, 200_000));
+  assert.equal(decoder.wholeBytes, 0);
+  decoder.push(frame.slice(200_000));
+  assert.equal(decoder.wholeBytes, 300_000);
+  assert.equal(decoder.take()!.length, 300_000);
+});
