@@ -38,7 +38,8 @@ class CountedConnection implements Disposable {
     const inline = connection.prepareNext.bind(connection);
     const offLoop = connection.prepareNextOffLoop.bind(connection);
     connection.prepareNext = (script: Script, options = {}) => {
-      if (options.withinMs) this.inline++;
+      // The connection prepares some of its own.
+      if (connection.principal === "client") this.inline++;
       return inline(script, options);
     };
     connection.prepareNextOffLoop = (script: Script) => {
