@@ -9,6 +9,7 @@ import { LIMITS } from "../process/limits.ts";
 import type { Log } from "../process/log.ts";
 import { OWN_PREFIX } from "../sqlite/authorizer.ts";
 import type { Connection } from "../sqlite/connection.ts";
+import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { cannotOpen } from "./database_file.ts";
 import { bytesOf, FOREIGN, ownRow } from "./own_rows.ts";
 
@@ -207,9 +208,10 @@ function mend(
   if (!state.hasKeys) connection.exec(`CREATE TABLE ${KEYS} ${KEYS_COLUMNS}`);
   const revision = state.revision ?? Math.max(known ?? 0, highestTold(connection));
   connection.exec(
-    `INSERT OR IGNORE INTO ${CLIENTS} VALUES ('', ${revision}, '', 0);
-     UPDATE ${CLIENTS} SET at = (SELECT coalesce(sum(${keyBytes()}), 0) FROM ${KEYS} WHERE id <> 0) WHERE client = ''`,
+    `INSERT OR IGNORE INTO ${CLIENTS} VALUES ('', ${revision}, '', 0)`,
   );
+  const sum = `SELECT coalesce(sum(${keyBytes()}), 0) FROM ${KEYS} WHERE id <> 0`;
+  Array.from(rowsOf(connection, `UPDATE ${CLIENTS} SET at = (${sum}) WHERE client = ''`));
   if (isNew) return;
   log?.warn("Another program removed what the daemon remembers: it was made anew", {
     database: path,
@@ -240,10 +242,15 @@ function highestTold(connection: Connection): number {
   return highest;
 }
 
+/** Somebody may have forged them so that they have no end: it ends with SQLITE_INTERRUPT then. */
 function* rowsOf(connection: Connection, sql: string): Generator<unknown[]> {
   const statement = connection.prepare(sql).statement!;
+  const until = performance.now() + LIMITS.ownTablesMs;
   try {
-    while (statement.step()) yield JSON.parse(statement.rowJson()!);
+    while (statement.stepWithin(LIMITS.ownTablesMs)) {
+      if (performance.now() > until) throw new SqliteError(RESULT.INTERRUPT, "interrupted");
+      yield JSON.parse(statement.rowJson()!);
+    }
   } finally {
     statement.finalize();
   }

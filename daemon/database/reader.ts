@@ -65,7 +65,7 @@ export class Reader {
     const { clock } = this.connection;
     clock.until = now + LIMITS.stepInlineMs;
     try {
-      isThere = this.#revision.step();
+      isThere = this.#revision.stepWithin(LIMITS.stepInlineMs);
     } catch (error) {
       throw revisionError(error);
     } finally {

@@ -3,7 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openBeside, openConnection } from "../../daemon/database/open_connection.ts";
+import { closeWriter, openError, openWriter } from "../../daemon/database/writer.ts";
+import { silentLog } from "../../daemon/process/log.ts";
 import type { Connection } from "../../daemon/sqlite/connection.ts";
+import { KEYS_MAZE } from "../faults/forgeries.ts";
 
 /** As https://sqlite.org/security.html has it for files that one does not trust. */
 const WARY = [["cell_size_check", 1], ["mmap_size", 0], ["trusted_schema", 0]] as const;
@@ -23,6 +26,20 @@ Deno.test("openConnection() and openBeside() make all connections wary of what i
     check(first);
     check(openConnection(path, { readOnly: true }));
     check(await openBeside(path, { readOnly: true }));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("openWriter() ends where the daemon's own tables were forged to have no end", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "skylinedb-open-"));
+  const path = join(folder, "app.db");
+  const options = { durability: "normal", foreignKeys: true, keepWal: false } as const;
+  const open = () => openWriter(path, { ...options, log: silentLog });
+  try {
+    closeWriter(await open());
+    KEYS_MAZE.forge(path);
+    await assert.rejects(open(), (error) => /takes too long/.test(String(openError(path, error))));
   } finally {
     rmSync(folder, { recursive: true });
   }

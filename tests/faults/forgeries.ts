@@ -75,6 +75,21 @@ export const MAZE: ForgedFile = {
   },
 };
 
+/** As {@link MAZE}, of the daemon's keys, which have to be read as the revision is gone. */
+export const KEYS_MAZE: ForgedFile = {
+  name: "a maze in place of the daemon's keys",
+  forge(file) {
+    const row = "(9, 'key', '', '1 1', 0)";
+    execUndefended(
+      file,
+      `delete from _skylinedb_clients; delete from _skylinedb_keys; insert into _skylinedb_keys values ${row}`,
+    );
+    const page = addMaze(file, "_skylinedb_keys");
+    const change = `update sqlite_master set rootpage = ${page} where name = '_skylinedb_keys'`;
+    execUndefended(file, change);
+  },
+};
+
 /** As {@link MAZE}, of the schema itself. */
 export const SCHEMA_MAZE: ForgedFile = {
   name: "a maze in place of the schema",
