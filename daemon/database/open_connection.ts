@@ -41,7 +41,7 @@ export function openConnection(path: string, options?: { readOnly?: boolean }): 
 }
 
 /**
- * {@link openConnection}, and reads the schema off the loop: 100,000 tables take seconds, and a forged schema may have no end.
+ * {@link openConnection}, and {@link readSchema}.
  *
  * @throws {SkylineError} `CANNOT_OPEN`
  * @throws {SqliteError}
@@ -51,13 +51,28 @@ export async function openBeside(
   options?: { readOnly?: boolean },
 ): Promise<Connection> {
   const connection = openConnection(path, options);
-  const late = setTimeout(() => connection.interrupt(), LIMITS.schemaMs);
   try {
-    const script = new Script(READS_SCHEMA);
-    (await connection.offLoop(() => connection.prepareNextOffLoop(script)))!.finalize();
+    await readSchema(connection, path);
     return connection;
   } catch (error) {
     connection.close();
+    throw error;
+  }
+}
+
+/**
+ * Reads the schema of a connection to the database at `path` off the loop: 100,000 tables take seconds, and a forged schema may
+ * have no end.
+ *
+ * @throws {SkylineError} `CANNOT_OPEN` where it takes too long.
+ * @throws {SqliteError}
+ */
+export async function readSchema(connection: Connection, path: string): Promise<void> {
+  const late = setTimeout(() => connection.interrupt(), LIMITS.schemaMs);
+  const script = new Script(READS_SCHEMA);
+  try {
+    (await connection.offLoop(() => connection.prepareNextOffLoop(script)))!.finalize();
+  } catch (error) {
     const isLate = error instanceof SqliteError && error.primary === RESULT.INTERRUPT;
     throw isLate ? endlessSchema(path) : error;
   } finally {

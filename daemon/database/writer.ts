@@ -7,7 +7,6 @@ import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import { SkylineError } from "../../client/errors.ts";
 import type { Log } from "../process/log.ts";
-import { LIMITS } from "../process/limits.ts";
 import { isOnReadOnlyMount } from "../process/file_system.ts";
 import { obstacleIn, obstacleNamed } from "../process/obstacle.ts";
 import type { Connection } from "../sqlite/connection.ts";
@@ -17,7 +16,7 @@ import { cannotOpen } from "./database_file.ts";
 import { ExactlyOnce } from "./exactly_once.ts";
 import { isBusy, isShortage } from "./failures.ts";
 import { FileWatch } from "./file_watch.ts";
-import { openBeside } from "./open_connection.ts";
+import { openConnection, readSchema } from "./open_connection.ts";
 import { createOwnTables, inspectOwnTables, type OwnTables, SELECT_MARK } from "./own_tables.ts";
 import { Transaction } from "./transaction.ts";
 
@@ -53,10 +52,9 @@ export async function openWriter(
   options: WriterOptions,
   known = 0,
 ): Promise<OpenWriter> {
-  const connection = await openBeside(path);
-  connection.clock.until = performance.now() + LIMITS.ownTablesMs;
+  const connection = openConnection(path);
   try {
-    const found = inspect(connection, path);
+    const found = await inspect(connection, path);
     configure(connection, options);
     const revision = createOwnTables(connection, found, {
       path,
@@ -68,7 +66,6 @@ export async function openWriter(
     const pageBytes = connection.get("PRAGMA page_size")![0] as number;
     const mark = connection.get(SELECT_MARK)![0] as string;
     const files = new FileWatch(path);
-    connection.clock.until = Infinity;
     return { connection, transaction, once, revision, mark, files, pageBytes };
   } catch (error) {
     connection.close();
@@ -77,10 +74,11 @@ export async function openWriter(
 }
 
 /** Before anything is written: WAL mode too is a mark in the file. */
-function inspect(connection: Connection, path: string): OwnTables {
+async function inspect(connection: Connection, path: string): Promise<OwnTables> {
   if (connection.readOnly) throw readOnly(path);
   const hadLog = logBytes(path) !== undefined;
   try {
+    await readSchema(connection, path);
     const found = inspectOwnTables(connection, path);
     if (!connection.readOnly) return found;
     throw cannotOpen(
