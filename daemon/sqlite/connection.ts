@@ -175,10 +175,8 @@ export class Connection {
    * @throws {SqliteError}
    */
   prepareNext(script: Script, { persistent = false, withinMs = 0 } = {}): Statement | null {
-    return this.#prepared(
-      script,
-      prepareWithin(this.#preparable(script, persistent, withinMs), withinMs),
-    );
+    const preparable = this.#preparable(script, persistent, withinMs);
+    return this.#prepared(script, prepareWithin(preparable, withinMs));
   }
 
   /** {@link Connection.prepareNext} on another thread. Until it settles only {@link Connection.interrupt} may be called. */
