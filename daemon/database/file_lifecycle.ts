@@ -190,8 +190,9 @@ export class FileLifecycle {
 
   /** After a COMMIT whose outcome is not known: closing and opening recovers the log as a crash would. */
   async reopen(): Promise<void> {
-    await this.readers.close(reopening());
     await this.checkpoints.close();
+    // Last of all: a query that came while a copy was waited for would have a connection, and keep the log's index as it is.
+    await this.readers.close(reopening());
     this.#isOpen = false;
     leaveWriter(this.#writer);
     await this.open();
