@@ -139,11 +139,11 @@ export class Readers {
         this.#put(reader);
         return this.#putOff((begin) => this.#later(slow, begin));
       }
-      if (reader) this.#put(reader);
       if (isUnready(error)) {
         reader?.close();
         return this.#putOff((begin) => this.#readied(query, error, begin));
       }
+      if (reader) this.#put(reader);
       if (isBusy(error)) return this.#putOff((begin) => this.#retry(query, begin));
       return this.#failure(error);
     }

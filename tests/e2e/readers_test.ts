@@ -128,6 +128,26 @@ daemonTest("readers know of every ANALYZE, and go on with the queries that run",
   assert.deepEqual(await plans(it), Array(2).fill("SEARCH t USING INDEX t_b (b=?)"));
 });
 
+/** More tables than the loop may be held for. */
+const MANY_TABLES = Array.from({ length: 10_000 }, (_, i) => `create table many_${i}(a, b, c, d)`);
+
+daemonTest("a reader whose schema became large is closed, and used no more", async (it) => {
+  await it.exec("create table t(a)");
+  const count = "select count(*) from sqlite_schema where name like 'many%'";
+  {
+    using other = new DatabaseSync(it.daemon.file);
+    other.exec(`begin immediate; ${MANY_TABLES.join(";")}`);
+    // Now, as a reader that nobody uses is closed after a while.
+    assert.deepEqual(await it.rows(count), [[0]]);
+    other.exec("commit");
+  }
+  for (let i = 0; i < 2; i++) {
+    assert.deepEqual(await it.rows(count), [[10_000]]);
+    // All that are kept are closed, each once.
+    await it.exec("analyze t");
+  }
+});
+
 const REMOVALS = [
   "delete from _skylinedb_clients where client = ''",
   "delete from _skylinedb_clients",
