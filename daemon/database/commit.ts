@@ -69,8 +69,8 @@ export interface CommitOptions {
    * @throws when that fails too.
    */
   reopen(): Promise<void>;
-  /** What queries take for their plans has changed: see `Readers.renew`. */
-  analyzed(): void;
+  /** What queries are prepared from has changed: see `Readers.renew`. */
+  outdated(): void;
   /** After the files changed: opens the database again if that is safe; if not, its revision stays as it was. */
   rescue(trouble: FileTrouble): Promise<void>;
 }
@@ -168,7 +168,7 @@ export class Commit {
     const trouble = this.writer.files.check();
     if (trouble) throw new FilesChanged(trouble);
     this.writer.once.committed();
-    this.#tellAnalyzed();
+    this.#tellOutdated();
     const took = performance.now() - started;
     this.#recentMs += (took - this.#recentMs) / 8;
     return took;
@@ -184,11 +184,16 @@ export class Commit {
     if (size > 0) this.groupSizes.record(size, now);
   }
 
-  #tellAnalyzed(): void {
+  #tellOutdated(): void {
     const { connection } = this.writer;
-    if (!connection.hasAnalyzed) return;
-    connection.hasAnalyzed = false;
-    this.#options.analyzed();
+    if (!connection.hasOutdated) return;
+    connection.hasOutdated = false;
+    try {
+      this.#options.outdated();
+    } catch (error) {
+      // The commit is done, whatever this is.
+      this.#options.log.error("Unexpected error", { error });
+    }
   }
 
   /**

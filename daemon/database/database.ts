@@ -96,7 +96,7 @@ export class Database {
       log: options.log,
       writer: () => this.#file.writer,
       reopen: () => this.#file.reopen(),
-      analyzed: () => this.#file.readers.renew(),
+      outdated: () => this.#file.readers.renew(),
       rescue: (trouble) => this.#file.rescue(trouble),
     });
     const costly = new CostlyStatements(() => fileBytes(path));

@@ -207,7 +207,7 @@ export class Readers {
     else reader.close();
   }
 
-  /** What SQLite reads with the schema alone has changed, without a change of the schema: it is read anew. */
+  /** What queries are prepared from has changed: the schema, or statistics, which SQLite reads with the schema alone. */
   renew(): void {
     this.#generation++;
     this.closeIdle();

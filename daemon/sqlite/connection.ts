@@ -70,8 +70,8 @@ export class Connection {
 
   /** For whom statements are prepared and stepped. A statement may be prepared anew inside a step. */
   principal: Principal = "own";
-  /** Whether new statistics for the planner were to be made since this was last set to false. */
-  hasAnalyzed = false;
+  /** Whether the schema, or statistics for the planner, were to be changed since this was last set to false. */
+  hasOutdated = false;
   /** Ends steps on the event loop. */
   readonly clock: StepClock;
   /** Its write-ahead log. */
@@ -95,8 +95,8 @@ export class Connection {
     // A callback that throws off the loop would count as an answer of 0, which allows.
     try {
       if (isPassedOver(this.principal, action, first)) return SQLITE_IGNORE;
-      this.hasAnalyzed ||= makesStatistics(action, first);
-      this.#changesSchema ||= changesSchema(action);
+      if (changesSchema(action)) this.#changesSchema = this.#cache.isOutdated = true;
+      this.hasOutdated ||= this.#changesSchema || makesStatistics(action, first);
       this.#nature.note(action, first, second);
       this.#writesOwn ||= writesOwn(action, first);
       const circumstances = { fromSchema, besideOwn: this.#writesOwn };
@@ -220,7 +220,7 @@ export class Connection {
     return handle === null ? null : new Statement(this, handle, own, this.#nature);
   }
 
-  /** The cached statement of this very SQL, most recently used from now on; `undefined` if there is none. */
+  /** The cached statement of this very SQL; `undefined` if there is none. No other one runs. */
   cached(sql: string): Statement | undefined {
     return this.#cache.get(sql);
   }

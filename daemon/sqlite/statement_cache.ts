@@ -14,12 +14,18 @@ const CACHED_BYTES_MAX = 8 * 1024 * 1024;
 export class StatementCache {
   readonly #cache = new Map<string, Statement>();
   #bytes = 0;
+  /**
+   * Whether the schema may have changed since they were prepared. SQLite prepares them anew without a word, with calls that take
+   * long where a view or a trigger brings them: what is known of a statement's nature would be wrong.
+   */
+  isOutdated = false;
   /** The one that was used last. */
   #lastSql: string | undefined;
   #last: Statement | undefined;
 
   /** That of this very SQL, most recently used from now on; `undefined` if there is none. */
   get(sql: string): Statement | undefined {
+    if (this.isOutdated) this.clear();
     // A batch has the same SQL over and over; to compare takes less than to hash.
     if (sql === this.#lastSql) return this.#last;
     const statement = this.#cache.get(sql);
@@ -56,6 +62,7 @@ export class StatementCache {
     for (const statement of this.#cache.values()) statement.finalize();
     this.#cache.clear();
     this.#bytes = 0;
+    this.isOutdated = false;
     this.#lastSql = this.#last = undefined;
   }
 }

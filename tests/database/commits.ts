@@ -33,7 +33,7 @@ export class Commits implements Disposable {
     this.commit = new Commit({
       log: silent,
       writer: () => this.writer,
-      analyzed: () => {},
+      outdated: () => {},
       rescue: () => Promise.reject(new Error("the files are in their places")),
       reopen: reopen ?? (() => {
         this.reopened++;

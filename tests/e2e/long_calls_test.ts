@@ -91,6 +91,47 @@ for (const [name, schema, asked] of IN_SCHEMA) {
   }, twoFiles);
 }
 
+/** What brings a long call to SQL that was prepared before, and that SQL. */
+const BROUGHT: readonly (readonly [name: string, change: readonly string[], asked: object])[] = [
+  [
+    "a view",
+    ["drop view if exists v", `create view v as select ${TRIMMED} as c from t`],
+    { type: "Query", sql: "select c from v" },
+  ],
+  [
+    "a trigger",
+    [
+      "drop trigger if exists g",
+      "create trigger g after insert on t begin select length(trim(new.a, new.b)); end",
+    ],
+    {
+      type: "ExecBatch",
+      stmts: [{ sql: "insert into t(a, b) values (?, ?)", params: LONG_TEXTS }],
+    },
+  ],
+];
+
+for (const [name, change, asked] of BROUGHT) {
+  daemonTest(`A long call that ${name} brings to prepared SQL holds nobody else`, async (it) => {
+    await it.exec("create table t(a, b)", "insert into t(a, b) values ('', '')");
+    await assertBelow(250, `a Ping or a write beside ${name}`, async () => {
+      await it.exec(
+        "drop view if exists v",
+        "drop trigger if exists g",
+        "delete from t where a <> ''",
+      );
+      await it.exec("create view v as select 1 as c from t");
+      const insert = { sql: "insert into t(a, b) values (?, ?)", params: LONG_TEXTS };
+      await it.client.ask({ type: "ExecBatch", stmts: [insert] });
+      assert.equal((await it.client.ask(asked)).status, "ok");
+      await it.exec(...change);
+      return await longestBeside(it, async () => {
+        assert.equal((await it.client.ask({ ...asked, timeout_ms: 60_000 })).status, "ok");
+      });
+    });
+  }, twoFiles);
+}
+
 daemonTest("Many calls in one row hold nobody else", async (it) => {
   await it.exec("create table t(a)");
   await it.exec(`insert into t values (${text(15_000_000)})`);

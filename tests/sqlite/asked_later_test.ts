@@ -99,13 +99,13 @@ Deno.test(
       (_, i) => `c${i + 1} as (select * from c${i} union all select * from c${i})`,
     );
     const sql = `with c0 as (select a from victim), ${views.join(", ")} select a from c10`;
-    const hasAnalyzed = Object.getOwnPropertyDescriptor(connection, "hasAnalyzed")!;
-    Object.defineProperty(connection, "hasAnalyzed", { get: () => asked++ < 0, set() {} });
+    const hasOutdated = Object.getOwnPropertyDescriptor(connection, "hasOutdated")!;
+    Object.defineProperty(connection, "hasOutdated", { get: () => asked++ < 0, set() {} });
     (await known(() => connection.prepareNext(new Script(sql))))!;
     const inline = asked;
     asked = 0;
     (await known(() => connection.prepareNextOffLoop(new Script(sql))))!;
-    Object.defineProperty(connection, "hasAnalyzed", hasAnalyzed);
+    Object.defineProperty(connection, "hasOutdated", hasOutdated);
     connection.principal = "own";
     assert.ok(asked < 20 && inline > 2_000, `${asked} of ${inline}`);
   },
