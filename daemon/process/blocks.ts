@@ -104,6 +104,10 @@ export class Blocks {
   #addFirst(bytes: Uint8Array<ArrayBuffer>): void {
     this.#pieces.unshift(bytes);
     this.#bytes += bytes.length;
+    // Whoever takes it knows a block by its size alone.
+    const memory = Blocks.memoryOf(bytes);
+    this.#memory += memory;
+    Blocks.held += memory;
   }
 
   /** Moves all of another text, which is empty then, to the end. */

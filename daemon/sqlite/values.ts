@@ -118,8 +118,10 @@ export function addColumn(blocks: Blocks, handle: StatementHandle, index: number
   const pointer = isText
     ? lib.sqlite3_column_text(handle, index)
     : lib.sqlite3_column_blob(handle, index);
+  // There was no memory for its copy: the next step fails with SQLITE_NOMEM.
+  if (pointer === null) return blocks.add("null");
   // Its memory is SQLite's.
-  const bytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer!, length));
+  const bytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
   if (isText && isUtf8(bytes)) return addText(blocks, bytes);
   const empty = isText ? rawTextText(NO_BYTES) : blobText(NO_BYTES);
   blocks.add(empty.slice(0, -2));

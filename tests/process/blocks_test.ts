@@ -77,6 +77,17 @@ Deno.test("Blocks count the memory that is held, and use it again", () => {
   }
 });
 
+Deno.test("Blocks count what comes first also where it is as long as a block", () => {
+  const blocks = new Blocks();
+  blocks.add("y");
+  blocks.prepend("x".repeat(BLOCK));
+  assert.deepEqual([Blocks.held, blocks.memory], [2 * BLOCK, 2 * BLOCK]);
+  Blocks.giveBack(blocks.take()!);
+  assert.deepEqual([Blocks.held, blocks.memory], [BLOCK, BLOCK]);
+  blocks.release();
+  assert.equal(Blocks.held, 0);
+});
+
 Deno.test("Blocks end where they are longer than they may be", () => {
   const blocks = new Blocks(2 * BLOCK);
   assert.throws(() => blocks.add("x".repeat(20 * BLOCK)), TooLongError);

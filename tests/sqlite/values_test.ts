@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { Real } from "../../client/values.ts";
+import { Blocks } from "../../daemon/process/blocks.ts";
+import { sqlite } from "../../daemon/sqlite/ffi.ts";
 import type { BindValue } from "../../daemon/sqlite/values.ts";
 import { TemporaryConnection } from "./temporary_connection.ts";
 
@@ -98,4 +100,21 @@ Deno.test("bindValue() and columnJson() carry any value there and back", () => {
     const [, json] = bind(new Uint8Array(value));
     assert.deepEqual(Buffer.from(JSON.parse(json).$blob, "base64"), Buffer.from(value));
   }));
+});
+
+Deno.test("A long value that there is no memory for is no answer: the next step fails", () => {
+  using temporary = new TemporaryConnection();
+  const { connection } = temporary;
+  const statement = connection.prepare("select cast(zeroblob(1000000) as text)").statement!;
+  const blocks = new Blocks();
+  assert.ok(statement.step());
+  const bytesMax = sqlite().sqlite3_hard_heap_limit64!(1n);
+  try {
+    statement.addRow(blocks);
+  } finally {
+    sqlite().sqlite3_hard_heap_limit64!(bytesMax);
+  }
+  assert.throws(() => statement.step(), { codeName: "SQLITE_NOMEM" });
+  blocks.release();
+  statement.finalize();
 });
