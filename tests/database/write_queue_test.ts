@@ -47,19 +47,23 @@ Deno.test("WriteQueue commits together what was pushed in the same turn", async 
 
 Deno.test("WriteQueue gathers the next group while one commits", async () => {
   const groups: string[][] = [];
+  const begun = Promise.withResolvers<void>();
+  const others = Promise.withResolvers<void>();
   const { queue } = queueOf({
     commit: async (items) => {
       groups.push(items.map(({ name }) => name));
-      await sleep(20);
+      begun.resolve();
+      await others.promise;
       return items.length;
     },
   });
   queue.push(item("a"));
-  await sleep(5);
+  await begun.promise;
   for (const name of ["b", "c", "d"]) {
     queue.push(item(name));
     await sleep(1);
   }
+  others.resolve();
   await queue.idle();
   assert.deepEqual(groups, [["a"], ["b", "c", "d"]]);
 });
@@ -87,13 +91,10 @@ Deno.test("WriteQueue hands over no more than a group may hold", async () => {
 Deno.test("WriteQueue waits a few turns for others, as long as they bring requests", async () => {
   const { queue, groups } = queueOf({ othersMaySend: () => true });
   queue.push(item("a"));
-  let sent = 0;
-  const send = () => {
-    if (++sent > 3) return;
-    queue.push(item(`later ${sent}`));
-    setImmediate(send);
-  };
-  setImmediate(send);
+  for (let i = 1; i <= 3; i++) {
+    await new Promise(setImmediate);
+    queue.push(item(`later ${i}`));
+  }
   await queue.idle();
   assert.deepEqual(groups[0]?.slice(0, 2), ["a", "later 1"]);
   assert.equal(groups.flat().length, 4);
@@ -154,16 +155,19 @@ Deno.test("WriteQueue.idle() settles at once when nothing waits", async () => {
 
 Deno.test("WriteQueue.wake() has the maintenance done once, and commits what comes meanwhile", async () => {
   let maintained = 0;
+  const pushed = Promise.withResolvers<void>();
   const { queue, groups } = queueOf({
     maintain: async () => {
       maintained++;
-      await sleep(20);
+      await pushed.promise;
     },
   });
   queue.wake();
   queue.wake();
   await sleep(5);
   queue.push(item("a"));
+  await sleep(5);
+  pushed.resolve();
   assert.deepEqual(groups, [], "the connection is used by one at a time");
   await queue.idle();
   assert.deepEqual([groups, maintained], [[["a"]], 2]);
@@ -265,14 +269,21 @@ Deno.test("WriteQueue does not wait between lone items while nobody else writes"
 });
 
 Deno.test("WriteQueue expires what is put off at its deadline", async () => {
-  const { queue, committed, expired, push } = queueWithLone();
-  push("slow ", "1", alone);
-  push("slow ", "2", { alone: true, deadline: performance.now() + 60 });
-  const until = performance.now() + 200;
-  while (performance.now() < until) {
-    push("other", "");
-    await sleep(1);
-  }
+  const committed: string[] = [];
+  const other = { ...item("other"), source: "other" };
+  const { queue, expired } = queueOf({
+    commit: async ([{ name, alone }]) => {
+      await sleep(alone ? 30 : 1);
+      committed.push(name);
+      const isWaiting = !expired.includes("slow 2") && !committed.includes("slow 2");
+      // At once: were there a pause, what is put off would come first.
+      if (!alone && isWaiting) queue.push(other);
+      return 1;
+    },
+  });
+  queue.push({ ...item("slow 1"), alone: true });
+  queue.push({ ...item("slow 2"), alone: true, deadline: performance.now() + 60 });
+  queue.push(other);
   await queue.idle();
   assert.deepEqual(expired, ["slow 2"]);
   assert.ok(!committed.includes("slow 2"));
