@@ -191,9 +191,12 @@ export class Readers {
     const { path, settings, checkFiles } = this.#options;
     checkFiles();
     const connection = openConnection(path, { readOnly: true });
-    const reader = new Reader(connection, settings, this.#generation);
+    return this.#checked(new Reader(connection, settings, this.#generation));
+  }
+
+  #checked(reader: Reader): Reader {
     try {
-      checkFiles();
+      this.#options.checkFiles();
       return reader;
     } catch (error) {
       reader.close();
@@ -307,7 +310,7 @@ export class Readers {
     checkFiles();
     const generation = this.#generation;
     const connection = await openBeside(path, { readOnly: true });
-    this.#put(new Reader(connection, settings, generation));
+    this.#put(this.#checked(new Reader(connection, settings, generation)));
   }
 
   /** Opens the file where it is closed, or a reader where that takes long; then it answers the query. */
