@@ -23,7 +23,7 @@ import { Statement } from "./statement.ts";
 import { StatementCache } from "./statement_cache.ts";
 import { StepClock } from "./step_clock.ts";
 import type { Outcome, Preparable } from "./watched_calls.ts";
-import { prepareOffLoop, prepareWithin, readSchemaOffLoop } from "./watched_calls.ts";
+import { prepareOffLoop, prepareWithin } from "./watched_calls.ts";
 import { WriteAheadLog } from "./write_ahead_log.ts";
 
 // Flags of sqlite3_open_v2 and sqlite3_prepare_v3, and codes of the calls below: https://sqlite.org/c3ref/constlist.html
@@ -181,8 +181,7 @@ export class Connection {
 
   /** {@link Connection.prepareNext} on another thread. Until it settles only {@link Connection.interrupt} may be called. */
   async prepareNextOffLoop(script: Script): Promise<Statement | null> {
-    // Else what is asked of the schema first would read it while the loop waits.
-    if (this.principal !== "own") await readSchemaOffLoop(this.#handle);
+    if (this.principal !== "own") await this.#schemaCalls.refreshOffLoop(this.#handle);
     return this.#prepared(script, await prepareOffLoop(this.#preparable(script, true)));
   }
 

@@ -6,8 +6,11 @@
  */
 import { CallCosts } from "./call_costs.ts";
 import type { Connection } from "./connection.ts";
+import { RESULT, SqliteError } from "./errors.ts";
+import type { DatabaseHandle } from "./ffi.ts";
 import { Script } from "./script.ts";
 import type { Statement } from "./statement.ts";
+import { readSchemaOffLoop } from "./watched_calls.ts";
 
 /** What calls may take that come with a table. */
 export interface TableCalls {
@@ -37,7 +40,11 @@ export class SchemaCalls {
     this.#connection = connection;
   }
 
-  /** Looks whether the schema has changed, which takes a microsecond; reading it is given up after `withinMs`, unless 0. */
+  /**
+   * Looks whether the schema has changed, which takes a microsecond, and reads it then.
+   *
+   * @throws {SqliteError} SQLITE_INTERRUPT where that takes over `withinMs`, unless 0.
+   */
   refresh(withinMs = 0): void {
     const { principal } = this.#connection;
     this.#connection.principal = "own";
@@ -46,8 +53,30 @@ export class SchemaCalls {
       if (version === this.#known) return;
       this.#read(withinMs);
       this.#known = version;
-    } catch {
-      // Whatever it is, the statement that is about to be prepared meets it too.
+    } catch (error) {
+      passOverOthers(error);
+    } finally {
+      this.#connection.principal = principal;
+    }
+  }
+
+  /**
+   * {@link SchemaCalls.refresh}, which reads on another thread. Until it settles only `Connection.interrupt` may be called.
+   *
+   * @throws {SqliteError} SQLITE_INTERRUPT
+   */
+  async refreshOffLoop(database: DatabaseHandle): Promise<void> {
+    const { principal } = this.#connection;
+    this.#connection.principal = "own";
+    try {
+      // Else what is asked first would have SQLite read the schema while the loop waits.
+      await readSchemaOffLoop(database);
+      const version = this.#schemaVersion();
+      if (version === this.#known) return;
+      await this.#readOffLoop();
+      this.#known = version;
+    } catch (error) {
+      passOverOthers(error);
     } finally {
       this.#connection.principal = principal;
     }
@@ -65,13 +94,32 @@ export class SchemaCalls {
   }
 
   #read(withinMs: number): void {
-    const statement = this.#connection.prepareNext(new Script(CALLING), { withinMs });
-    this.tables.clear();
+    const until = withinMs === 0 ? Infinity : performance.now() + withinMs;
+    const statement = this.#begin(withinMs);
     try {
-      for (const row of statement!.all()) this.#add(...row as [string, string, string]);
+      while (statement.stepWithin(withinMs)) {
+        this.#add(...rowOf(statement));
+        if (performance.now() > until) throw new SqliteError(RESULT.INTERRUPT, "interrupted");
+      }
     } finally {
-      statement!.finalize();
+      statement.finalize();
     }
+  }
+
+  async #readOffLoop(): Promise<void> {
+    const statement = this.#begin(0);
+    try {
+      while (await statement.stepOffLoop()) this.#add(...rowOf(statement));
+    } finally {
+      statement.finalize();
+    }
+  }
+
+  #begin(withinMs: number): Statement {
+    const statement = this.#connection.prepareNext(new Script(CALLING), { withinMs })!;
+    this.#known = undefined;
+    this.tables.clear();
+    return statement;
   }
 
   #add(table: string, type: string, sql: string): void {
@@ -91,4 +139,13 @@ export class SchemaCalls {
     this.#version?.finalize();
     this.#version = undefined;
   }
+}
+
+function rowOf(statement: Statement): [table: string, type: string, sql: string] {
+  return JSON.parse(statement.rowJson()!);
+}
+
+/** Whatever it is but for an interrupt, the statement that is about to be prepared meets it too. */
+function passOverOthers(error: unknown): void {
+  if (error instanceof SqliteError && error.primary === RESULT.INTERRUPT) throw error;
 }

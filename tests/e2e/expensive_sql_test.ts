@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { sqlite } from "../../daemon/sqlite/ffi.ts";
-import { type DaemonCase, daemonTest, exec, rows } from "./daemon_case.ts";
+import { assertBelow, type DaemonCase, daemonTest, exec, rows } from "./daemon_case.ts";
+import { longestBeside } from "./longest_beside.ts";
 
 /** Another library than the one that is built cannot be asked to end what it prepares. */
 const ignore = sqlite().skylinedb_prepare === null;
@@ -102,3 +104,22 @@ daemonTest("SQL that becomes expensive to prepare by others' views holds nobody"
   await it.client.ask({ type: "ExecBatch", stmts });
   assert.deepEqual(await rows(it.client, "select a from t"), [[1], [1]]);
 }, { ignore });
+
+daemonTest(
+  "A schema of long texts, which is looked through for calls, holds nobody",
+  async (it) => {
+    const calls = "trim(".repeat(18_000);
+    {
+      using other = new DatabaseSync(it.daemon.file);
+      const tables = Array.from({ length: 300 }, (_, i) => `create table t${i}(a /* ${calls} */)`);
+      other.exec(`begin; ${tables.join(";")}; commit`);
+    }
+    await assertBelow(250, "a Ping or a write beside a change of the schema", async (attempt) => {
+      return await longestBeside(it, async () => {
+        await it.exec(`create table u${attempt}(a)`, `insert into u${attempt} values (1)`);
+        assert.deepEqual(await it.rows(`select * from u${attempt}`), [[1]]);
+      });
+    });
+  },
+  { files: ["a.db", "b.db"] },
+);
