@@ -83,6 +83,8 @@ export class RowCollector {
   release(): void {
     this.#blocks?.release();
   }
+
+  /** Takes the columns' names, if there are any and they are not known yet. */
   addColumns(statement: Statement): void {
     if (!this.wanted || this.columns !== undefined || statement.columnCount === 0) return;
     this.columns = statement.columnsJson();

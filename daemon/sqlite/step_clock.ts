@@ -43,7 +43,7 @@ export class StepClock {
   }
 
   /**
-   * Looks at it no more until {@link StepClock.go}. Off the loop every look would cost 75 µs: there a timer and
+   * Looks at it no more until {@link StepClock.go}. Off the loop, where every look of JavaScript would cost 75 µs, a timer and
    * `Connection.interrupt` serve.
    */
   stop(): void {
