@@ -91,10 +91,16 @@ static Watch *compiling(void){
   return watch;
 }
 
-static int isRefused(Watch *watch, int bytes){
-  if( watch->ended ) return 1;
+/* So many bytes more, or less. Those of the schema, which is read where it was not, are not the SQL's. */
+static void countBytes(Watch *watch, int bytes){
+  if( watch->db->init.busy ) return;
   watch->bytes += bytes;
   if( watch->bytes>watch->bytesMost ) watch->bytesMost = watch->bytes;
+}
+
+static int isRefused(Watch *watch, int bytes){
+  if( watch->ended ) return 1;
+  countBytes(watch, bytes);
   if( watch->bytes>bytesMax ){
     watch->ended = ENDED_BY_BYTES;
   }else if( ++watch->calls%WATCHED_CALLS==0 && isLate(watch) ){
@@ -117,7 +123,7 @@ static void *watchedRealloc(void *memory, int bytes){
 
 static void watchedFree(void *memory){
   Watch *watch = compiling();
-  if( watch!=0 ) watch->bytes -= unwatched.xSize(memory);
+  if( watch!=0 ) countBytes(watch, -unwatched.xSize(memory));
   unwatched.xFree(memory);
 }
 

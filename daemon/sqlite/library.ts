@@ -16,7 +16,7 @@ import { prepareRuntimeFolder } from "../process/runtime_folder.ts";
  * the amalgamation and of the recipe in `tools/build_sqlite.ts`. A constant, so that a start
  * looks at one path and reads neither; the build refuses to run when it no longer agrees.
  */
-export const LIBRARY_BUILD = "3.53.2-62e25983f9187ee4";
+export const LIBRARY_BUILD = "3.53.2-321d553a758abfc0";
 
 /** Where a library was found. */
 export type LibraryOrigin = "environment" | "bundled" | "built" | "system";
