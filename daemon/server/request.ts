@@ -75,13 +75,12 @@ function* readLong(json: ParsedJson, now: number): Reading<CheckedRequest> {
   const fields = json.value as Fields;
   if (fields.type !== "ExecBatch") return read(fields, json, now);
   const db = optional(fields, "db", isString, "a text");
-  const write = readWriteFields(fields, now, json.text.length);
   const statements: WriteStatement[] = [];
-  for (const stmt of fields.stmts as unknown[]) {
+  for (const stmt of statementsOf(fields)) {
     if (statements.length % LIMITS.longRequest.pieceStatements === 0) yield;
     statements.push(readStatement(stmt, statements.length));
   }
-  return { type: "ExecBatch", db, write: { ...write, statements } };
+  return { type: "ExecBatch", db, write: readWrite(fields, statements, now, json.text.length) };
 }
 
 /**
@@ -121,7 +120,11 @@ function read(fields: Fields, { text }: ParsedJson, now: number): CheckedRequest
   const db = optional(fields, "db", isString, "a text");
   switch (fields.type) {
     case "ExecBatch":
-      return { type: "ExecBatch", db, write: readWrite(fields, now, text.length) };
+      return {
+        type: "ExecBatch",
+        db,
+        write: readWrite(fields, statementsOf(fields).map(readStatement), now, text.length),
+      };
     case "Query":
       return {
         type: "Query",
@@ -145,17 +148,20 @@ function read(fields: Fields, { text }: ParsedJson, now: number): CheckedRequest
   );
 }
 
-function readWrite(fields: Fields, now: number, units: number): Write {
-  const write = readWriteFields(fields, now, units);
-  return { ...write, statements: (fields.stmts as unknown[]).map(readStatement) };
-}
-
-/** A write without its statements, of which there are some. */
-function readWriteFields(fields: Fields, now: number, units: number): Omit<Write, "statements"> {
-  const { stmts } = fields;
+/** Those of a write, which are not looked at yet. */
+function statementsOf({ stmts }: Fields): unknown[] {
   if (!Array.isArray(stmts) || stmts.length === 0 || stmts.length > WIRE_LIMITS.statementsMax) {
     throw invalid(`"stmts" must be an array of 1 to ${WIRE_LIMITS.statementsMax} statements`);
   }
+  return stmts;
+}
+
+function readWrite(
+  fields: Fields,
+  statements: readonly WriteStatement[],
+  now: number,
+  units: number,
+): Write {
   const tx = fields.tx ?? "atomic";
   if (tx !== "atomic" && tx !== "none") throw invalid(`"tx" must be "atomic" or "none"`);
   const session = readSession(fields);
@@ -164,6 +170,7 @@ function readWriteFields(fields: Fields, now: number, units: number): Omit<Write
     throw invalid(`"client" and "key" need "tx":"atomic": several transactions cannot be repeated`);
   }
   return {
+    statements,
     atomic: tx === "atomic",
     results: optional(fields, "results", isBoolean, "true or false") ?? false,
     ifRev: count(fields, "if_rev"),
