@@ -199,7 +199,8 @@ export class Commit {
   /**
    * What became of the commit that has just failed. A failed COMMIT may have happened: after an I/O error in its fsync the
    * row is invisible here and there after a crash. The database is opened again, which recovers it, and its revision or mark
-   * says which it was. Where there was no room to write (SQLITE_FULL) it is known: the frame that commits was not written. So is a lock that is not had.
+   * says which it was. Where there was no room to write (SQLITE_FULL) it is known: the frame that commits was not written. So
+   * is a lock that is not had.
    */
   async failed(error: unknown): Promise<FailedCommit> {
     this.rollback();

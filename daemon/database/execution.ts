@@ -13,6 +13,7 @@ import { RESULT, SqliteError } from "../sqlite/errors.ts";
 import { Preparation } from "../sqlite/preparation.ts";
 import { Script } from "../sqlite/script.ts";
 import { type BindValues, ParameterMismatchError, type Statement } from "../sqlite/statement.ts";
+import { READS_SCHEMA } from "../sqlite/watched_calls.ts";
 import { codeOf, isShortage } from "./failures.ts";
 import { RESULTS_BYTES_MAX, RowCollector } from "./row_collector.ts";
 import type { Write, WriteStatement } from "./write.ts";
@@ -216,7 +217,7 @@ function* prepareForClient(
 ): Execution<Statement | null> {
   const isFirst = script.at === 0;
   // To prepare looks at no file: without this it would take the schema as it was before another program changed it.
-  if (isFirst && isFixedByPrepare(script.rest)) connection.get(READ_SCHEMA);
+  if (isFirst && isFixedByPrepare(script.rest)) connection.get(READS_SCHEMA);
   connection.principal = isFirst && isVacuum(script.rest) ? "vacuum" : "client";
   try {
     const preparation = new Preparation(connection, script);
@@ -231,8 +232,6 @@ function* prepareForClient(
 const BLANK = String.raw`(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*`;
 const VACUUM = new RegExp(String.raw`^${BLANK}VACUUM\b[^;]*(?:;${BLANK})?$`, "i");
 const SCHEMA_CHANGE = new RegExp(String.raw`^${BLANK}(?:CREATE|DROP|ALTER)\b`, "i");
-/** Whatever it reads, SQLite looks first whether another program has changed the schema. */
-const READ_SCHEMA = "SELECT 1 FROM main.sqlite_master LIMIT 0";
 const FIXED_BY_PREPARE = new RegExp(String.raw`^${BLANK}(?:EXPLAIN|PRAGMA)\b`, "i");
 /** SQLite takes the question for a write, which it would be with a value; that is not allowed. */
 const ASKS_JOURNAL_MODE = new RegExp(

@@ -155,7 +155,8 @@ function kindOf({ isDirectory, isSymlink, isFifo, isSocket }: Deno.FileInfo): st
   return isSocket ? "a socket" : "a device";
 }
 
-function lstatOrNull(path: string): Deno.FileInfo | null {
+/** What stands under this name, a link itself; `null` if nothing does. It is not opened. */
+export function lstatOrNull(path: string): Deno.FileInfo | null {
   try {
     return Deno.lstatSync(path);
   } catch (error) {

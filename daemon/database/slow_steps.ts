@@ -1,6 +1,6 @@
 /**
- * How many slow steps run at once, and how much is prepared. Deno has 32 threads for calls off the loop, on Windows four a core; what finds none waits,
- * and on Windows the pipes need one as well.
+ * How many slow steps run at once, and how much is prepared. Deno has 32 threads for calls off the loop, on Windows four a
+ * core; what finds none waits, and on Windows the pipes need one as well.
  *
  * @module
  */
@@ -22,12 +22,12 @@ export function querySlots(): Semaphore {
 /** Those of writes, of which a database has one at a time. */
 export const WRITE_SLOTS: Semaphore = new Semaphore(THREADS / 4);
 
-/** What is prepared off the loop at once, of all databases: each may take 32 MiB. The last is for one that has none yet. */
-const preparations = new Room(5, 1);
+/** What is prepared off the loop at once, of all databases. */
+const preparations = new Room(LIMITS.preparations.max, LIMITS.preparations.reserved);
 
 /** Those of the queries of one database. */
 export function preparationSlots(): Semaphore {
-  return new Semaphore(2, preparations);
+  return new Semaphore(LIMITS.preparations.ofDatabase, preparations);
 }
 
 /** Those of writes. */

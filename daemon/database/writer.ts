@@ -16,7 +16,7 @@ import { cannotOpen } from "./database_file.ts";
 import { ExactlyOnce } from "./exactly_once.ts";
 import { isBusy, isShortage } from "./failures.ts";
 import { FileWatch } from "./file_watch.ts";
-import { openConnection, readSchema } from "./open_connection.ts";
+import { lstatOrNull, openConnection, readSchema } from "./open_connection.ts";
 import { createOwnTables, inspectOwnTables, type OwnTables, SELECT_MARK } from "./own_tables.ts";
 import { Transaction } from "./transaction.ts";
 
@@ -95,11 +95,7 @@ async function inspect(connection: Connection, path: string): Promise<OwnTables>
 
 /** `undefined`: there is none. By its name: opening and closing a file of SQLite's would drop this process's locks. */
 function logBytes(path: string): number | undefined {
-  try {
-    return Deno.lstatSync(`${path}-wal`).size;
-  } catch {
-    return undefined;
-  }
+  return lstatOrNull(`${path}-wal`)?.size;
 }
 
 /**

@@ -190,6 +190,11 @@ export const LIMITS = {
    * them at most, those of one database a quarter, and slow writes a quarter; the rest is for commits and checkpoints.
    */
   threadsMax: 32,
+  /**
+   * Statements that are prepared off the loop at once, of all databases, each in up to 32 MiB: the last is for a database that
+   * has none yet. The queries of one database have `ofDatabase`, and so have the writes of all.
+   */
+  preparations: { max: 5, reserved: 1, ofDatabase: 2 },
   /** Statements that a database remembers as costly. */
   costlyStatementsMax: 200,
   /**

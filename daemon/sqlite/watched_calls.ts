@@ -57,11 +57,9 @@ export interface Outcome {
  * @throws {SqliteError} SQLITE_INTERRUPT, SQLITE_TOOBIG.
  */
 export function prepareWithin(preparable: Preparable, withinMs: number): Outcome {
-  const { database, text, persistent } = preparable;
+  const { database, text } = preparable;
   const lib = sqlite();
-  const out = new BigInt64Array(5);
-  const outBytes = new Uint8Array(out.buffer);
-  const flags = persistent ? PREPARE_PERSISTENT : 0;
+  const { out, outBytes, flags } = callOf(preparable);
   if (lib.skylinedb_prepare === null) {
     lib.sqlite3_prepare_v3(database, text, text.length, flags, outBytes, outBytes.subarray(8));
     return unwatched(preparable, out);
@@ -76,11 +74,9 @@ export function prepareWithin(preparable: Preparable, withinMs: number): Outcome
  * @throws {SqliteError} SQLITE_INTERRUPT, SQLITE_TOOBIG.
  */
 export async function prepareOffLoop(preparable: Preparable): Promise<Outcome> {
-  const { database, text, persistent } = preparable;
+  const { database, text } = preparable;
   const lib = sqlite();
-  const out = new BigInt64Array(5);
-  const outBytes = new Uint8Array(out.buffer);
-  const flags = persistent ? PREPARE_PERSISTENT : 0;
+  const { out, outBytes, flags } = callOf(preparable);
   // Deno has a function for what runs on another thread also where the library has none.
   if (lib.skylinedb_prepare === null) {
     const tail = outBytes.subarray(8);
@@ -93,8 +89,11 @@ export async function prepareOffLoop(preparable: Preparable): Promise<Outcome> {
   return { ...watched(out), asked };
 }
 
-/** SQL of which nearly nothing has to be prepared but the schema read. */
-export const READS_SCHEMA = "SELECT 1 FROM main.sqlite_master";
+/**
+ * SQL of which nearly nothing has to be prepared but the schema read. A step of it reads nothing, but looks whether another program
+ * has changed the schema.
+ */
+export const READS_SCHEMA = "SELECT 1 FROM main.sqlite_master LIMIT 0";
 
 /** Has a connection read its schema on another thread, where it has not; an error is for who needs it. */
 export async function readSchemaOffLoop(database: DatabaseHandle): Promise<void> {
@@ -104,6 +103,13 @@ export async function readSchemaOffLoop(database: DatabaseHandle): Promise<void>
     persistent: false,
   });
   if (handle !== null) sqlite().sqlite3_finalize(handle);
+}
+
+/** Where a preparation leaves its results, and its flags. */
+function callOf({ persistent }: Preparable) {
+  const out = new BigInt64Array(5);
+  const outBytes = new Uint8Array(out.buffer);
+  return { out, outBytes, flags: persistent ? PREPARE_PERSISTENT : 0 };
 }
 
 function watched(out: BigInt64Array): Outcome {

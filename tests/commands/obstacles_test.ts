@@ -106,12 +106,13 @@ Deno.test({
 
 const noDisk = await whyNoSmallDisk();
 
+type DiskBody = (
+  start: (...args: string[]) => Promise<Outcome>,
+  folder: string,
+) => Promise<void>;
+
 /** A disk of 1 MiB on which `script` is run first, in its folder. */
-function diskTest(
-  name: string,
-  script: string,
-  body: (start: (...args: string[]) => Promise<Outcome>, folder: string) => Promise<void>,
-): void {
+function diskTest(name: string, script: string, body: DiskBody): void {
   Deno.test({
     name,
     ignore: noDisk !== undefined,
@@ -150,32 +151,22 @@ diskTest(
   },
 );
 
+const refusesForFullDisk: DiskBody = async (start, folder) => {
+  for (const name of ["old.db", "new.db"]) {
+    assertRefused(await start(join(folder, name)), /: the disk is full/, /^hint: Free some space/);
+  }
+};
+
 diskTest(
   "start says that the disk is full",
   "touch old.db; cat /dev/zero > filler || true",
-  async (start, folder) => {
-    for (const name of ["old.db", "new.db"]) {
-      assertRefused(
-        await start(join(folder, name)),
-        /: the disk is full/,
-        /^hint: Free some space/,
-      );
-    }
-  },
+  refusesForFullDisk,
 );
 
 diskTest(
   "start says that the disk is full when it has no room for the names of SQLite's files",
   'touch old.db; mount -o remount,nr_inodes=2 "$1"',
-  async (start, folder) => {
-    for (const name of ["old.db", "new.db"]) {
-      assertRefused(
-        await start(join(folder, name)),
-        /: the disk is full/,
-        /^hint: Free some space/,
-      );
-    }
-  },
+  refusesForFullDisk,
 );
 
 diskTest(
